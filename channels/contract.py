@@ -1,0 +1,265 @@
+"""The contract between the gateway and everything that can carry a code: messages in, receipts and reports out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field
+
+
+class Channel(StrEnum):
+    """A way to reach a person. SMS, voice and WhatsApp go to a phone number, email to an address."""
+
+    SMS = "sms"
+    VOICE = "voice"
+    WHATSAPP = "whatsapp"
+    EMAIL = "email"
+
+
+class ErrorClass(StrEnum):
+    """Why an attempt failed, classed by what to do about it and not by vendor."""
+
+    BAD_DESTINATION = "bad_destination"  # no such number or mailbox
+    NO_CHANNEL = (
+        "no_channel"  # the destination exists but this channel can't reach it (landline, not on WhatsApp)
+    )
+    TEMPORARY = "temporary"  # may work by another route
+    THROTTLED = "throttled"  # the provider's rate or queue limit
+    PROVIDER_DOWN = "provider_down"  # the provider's fault: 5xx, timeout, refused connection
+    PROVIDER_ACCOUNT = "provider_account"  # credentials, credit, suspension, trial limits
+    SENDER = "sender"  # the sender id or number is not allowed
+    GEOGRAPHY = "geography"  # the provider's account may not send to that country, or at that price
+    CONTENT = "content"  # template or text refused
+    OPTED_OUT = "opted_out"  # the person asked that sender to stop
+    FRAUD = "fraud"  # blocked as pumping or abuse: trying elsewhere would defeat the protection
+    REQUEST_BUG = "request_bug"  # our request was wrong
+    UNKNOWN = "unknown"
+
+
+class Remedy(StrEnum):
+    """What the fallback does after an error."""
+
+    NEXT_PROVIDER = "next_provider"  # the same channel through another provider, then the next channel
+    NEXT_CHANNEL = "next_channel"  # this channel is hopeless for this destination
+    NEXT_ADDRESS = "next_address"  # every channel to this address is hopeless
+    STOP = "stop"  # end the cascade
+
+
+REMEDIES: Mapping[ErrorClass, Remedy] = {
+    ErrorClass.BAD_DESTINATION: Remedy.NEXT_ADDRESS,
+    ErrorClass.NO_CHANNEL: Remedy.NEXT_CHANNEL,
+    ErrorClass.TEMPORARY: Remedy.NEXT_PROVIDER,
+    ErrorClass.THROTTLED: Remedy.NEXT_PROVIDER,
+    ErrorClass.PROVIDER_DOWN: Remedy.NEXT_PROVIDER,
+    ErrorClass.PROVIDER_ACCOUNT: Remedy.NEXT_PROVIDER,
+    ErrorClass.SENDER: Remedy.NEXT_PROVIDER,
+    ErrorClass.GEOGRAPHY: Remedy.NEXT_PROVIDER,
+    ErrorClass.CONTENT: Remedy.NEXT_PROVIDER,
+    ErrorClass.OPTED_OUT: Remedy.NEXT_CHANNEL,
+    ErrorClass.FRAUD: Remedy.STOP,
+    ErrorClass.REQUEST_BUG: Remedy.NEXT_PROVIDER,
+    ErrorClass.UNKNOWN: Remedy.NEXT_PROVIDER,
+}
+
+PROVIDER_FAULTS = frozenset(
+    {ErrorClass.PROVIDER_DOWN, ErrorClass.THROTTLED, ErrorClass.PROVIDER_ACCOUNT, ErrorClass.REQUEST_BUG}
+)
+"""The classes that say something about the provider's health, and nothing about the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One code put into words for one channel. `spoken` is for voice, `html` and `subject` for email."""
+
+    text: str
+    language: str  # BCP 47, the language actually used: "pt-BR", "en"
+    subject: str = ""
+    html: str = ""
+    spoken: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a provider is asked to carry. Holds the code and the full destination: never log one."""
+
+    channel: Channel
+    to: str  # E.164 with its plus, or an email address exactly as the person gave it
+    code: str
+    wording: Wording
+    reference: str  # unique to this attempt; the idempotency id where a vendor knows one
+    lifetime: int  # seconds until the code is worthless; the vendor's message lifetime
+    sender: str | None = None  # overrides the provider's own sender for this country
+    callback_url: str | None = None  # where the vendor reports to; holds an unguessable token
+    answer_url: str | None = None  # where a voice vendor fetches what to say
+    country: str = ""  # ISO 3166-1 alpha-2 of a phone number, "" for email
+
+    def __repr__(self) -> str:
+        return f"Message({self.channel}, reference={self.reference!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A price in millionths of one currency unit."""
+
+    micros: int
+    currency: str  # ISO 4217
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider accepted the message. It does not say that anybody got it."""
+
+    message_id: str = ""  # the vendor's own id, for looking the message up in its console
+    cost: Cost | None = None
+
+
+class ReportKind(StrEnum):
+    """What a delivery report says."""
+
+    PROGRESS = "progress"  # queued, sending, sent, ringing: no news for the fallback
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """A vendor's later word on one attempt."""
+
+    kind: ReportKind
+    error: ErrorClass | None = None  # set when kind is FAILED
+    vendor_code: str = (
+        ""  # the vendor's own code, for the decision log; from a closed vocabulary, never free text
+    )
+    message_id: str = ""
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """A vendor's HTTP request, as it came."""
+
+    method: str
+    url: str  # the configured public URL with the path and query that were called; never from the Host header
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a provider read in a callback: its reports, and whether it now wants to be told what to say."""
+
+    reports: tuple[DeliveryReport, ...] = ()
+    wants_message: bool = False  # the vendor waits for the message of this attempt: see Provider.answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The HTTP answer to a callback."""
+
+    body: bytes = b""
+    media_type: str = "text/plain"
+    status: int = 200
+
+
+class SendError(Exception):
+    """A message was not accepted. `ambiguous` is true when it may have been sent all the same (a timeout after
+    the request was written): it then counts as sent, and the next attempt carries the same code."""
+
+    def __init__(
+        self,
+        error: ErrorClass,
+        vendor_code: str = "",
+        *,
+        ambiguous: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{error}{f' ({vendor_code})' if vendor_code else ''}")
+        self.error = error
+        self.vendor_code = vendor_code
+        self.ambiguous = ambiguous
+        self.retry_after = retry_after  # seconds
+
+
+class Forged(Exception):
+    """A callback whose signature is missing or wrong."""
+
+
+class Provider(Protocol):
+    """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker."""
+
+    @property
+    def channels(self) -> frozenset[Channel]: ...
+
+    async def send(self, message: Message) -> Receipt:
+        """Hand one message over. Raises SendError and nothing else that it can foresee."""
+        ...
+
+    def read(self, callback: Callback) -> Outcome:
+        """Understand a callback. Raises Forged before looking at the content; an unknown content is no report."""
+        ...
+
+    def answer(self, message: Message | None) -> Answer:
+        """What to say to the vendor that fetches a message: None means that there is nothing left to say."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a provider may know of its surroundings."""
+
+    name: str  # its name in the configuration
+    user_agent: str
+    production: bool
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def _no_trailing_slash(url: AnyHttpUrl) -> str:
+    return str(url).rstrip("/")
+
+
+BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_no_trailing_slash)]
+"""An http or https address without its trailing slash; a plain `str` once validated."""
+
+_VENDOR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def vendor_code(value: object) -> str:
+    """A vendor's code made safe for logs and metrics: free text, which may hold a number, becomes 'other'."""
+    text = str(value) if value is not None else ""
+    if not text:
+        return ""
+    return text if _VENDOR_CODE.fullmatch(text) and not re.search(r"\d{7}", text) else "other"
+
+
+class ProviderSettings(BaseModel):
+    """The keys that every provider's section of the configuration has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = Field(
+        description="The provider module: a name under channels/providers, or package.module:build."
+    )
+    enabled: bool = Field(
+        True, description="false takes it out of every order without touching the policies."
+    )
+    base_url: BaseUrl | None = Field(
+        None, description="Another address of the vendor: a region, an edge, a test."
+    )
+    timeout: float = Field(
+        10.0, gt=0, le=60, description="Seconds for a whole request; must stay under the engine's lease."
+    )
+    concurrency: int = Field(64, ge=1, le=10_000, description="Requests under way at once, at the most.")
+    errors: dict[str, ErrorClass] = Field(
+        default_factory=dict, description="Vendor codes classed otherwise than in the table that ships."
+    )
+
+
+Build = Any
+"""`build(settings, context) -> Provider`, a function beside a `Settings` model, in every provider module."""

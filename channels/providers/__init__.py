@@ -1,0 +1,1 @@
+"""Every provider that can carry a message, one file each, imported only when configured."""

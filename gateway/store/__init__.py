@@ -1,0 +1,1 @@
+"""The one engine: Valkey or Redis, through scripts that each make one decision in one step."""

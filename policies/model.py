@@ -1,0 +1,160 @@
+"""The question that a policy is asked, and the answer that it gives. Every value is frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class NumberType(StrEnum):
+    """What kind of line a phone number is, in the terms of libphonenumber."""
+
+    MOBILE = "mobile"
+    FIXED_LINE = "fixed_line"
+    FIXED_LINE_OR_MOBILE = "fixed_line_or_mobile"
+    VOIP = "voip"
+    PERSONAL_NUMBER = "personal_number"
+    TOLL_FREE = "toll_free"
+    PREMIUM_RATE = "premium_rate"
+    SHARED_COST = "shared_cost"
+    PAGER = "pager"
+    UAN = "uan"
+    VOICEMAIL = "voicemail"
+    SATELLITE = "satellite"  # +870, +881 and other global networks, whatever libphonenumber calls them
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone number, understood."""
+
+    e164: str
+    country: str  # ISO 3166-1 alpha-2; "001" for the global networks, "ZZ" when it can't be told
+    type: NumberType
+    prefix: str  # the E.164 form less its last four digits
+    valid: bool  # libphonenumber knows the range; a new range may be possible and not yet valid
+
+    @property
+    def masked(self) -> str:
+        """As shown in answers and logs: +1415*****23."""
+        return f"{self.e164[:5]}{'*' * max(1, len(self.e164) - 7)}{self.e164[-2:]}"
+
+    def __repr__(self) -> str:
+        return f"Phone({self.masked})"
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """An email address: where to deliver, and what to count."""
+
+    address: str  # local part as given, domain in its ASCII form and lower case
+    key: str  # lossy, for limits only: lower case, without a +tag
+    domain: str
+
+    @property
+    def masked(self) -> str:
+        """As shown in answers and logs: a**@example.org."""
+        return f"{self.address[0]}**@{self.domain}"
+
+    def __repr__(self) -> str:
+        return f"Email({self.masked})"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that a policy may look at. Strings from the caller are already checked for size and form."""
+
+    app: str
+    purpose: str
+    phone: Phone | None = None
+    email: Email | None = None
+    channels: tuple[str, ...] = ()  # what the caller narrowed the order to; empty: no wish
+    locale: str = ""
+    ip: str = ""
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the fallback order: a channel, the providers to try, and how long to wait for a sign of delivery."""
+
+    channel: str
+    providers: tuple[str, ...]
+    wait: int  # milliseconds
+    sender: str = ""  # overrides the providers' own sender
+
+
+@dataclass(frozen=True, slots=True)
+class CodeSettings:
+    """How a code is made, how long it lives and how often it may be tried."""
+
+    length: int
+    alphabet: str  # the characters themselves: "0123456789"
+    expiry: int  # milliseconds
+    checks: int
+    resend: str  # "same" or "new"
+    cooldown: int  # milliseconds before a person may ask again
+
+
+class Counts(StrEnum):
+    """What one limit counts."""
+
+    STARTS = "starts"  # what a person asks for: starts and resends
+    SENDS = "sends"  # every message that goes out, the automatic fallback included
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` in any `window`, for one subject. The store counts; the policy only says what."""
+
+    name: str
+    scope: str  # what the counter is shared within, already resolved: "", an app's name, or "app/policy"
+    per: str  # the dimensions, joined: "destination", "ip", "ip+country"
+    subject: (
+        str  # the value of those dimensions; holds numbers and addresses in the clear: seal before storing
+    )
+    amount: int
+    window: int  # milliseconds
+    counts: Counts = Counts.STARTS
+    shadow: bool = False  # count and report, never refuse
+
+
+@dataclass(frozen=True, slots=True)
+class GuessBudget:
+    """Failed checks that one destination may have, over all its codes, before checks are refused."""
+
+    amount: int
+    window: int  # milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """No, and why. `code` is the API's stable problem code, `rule` the name of the rule that refused."""
+
+    code: str
+    rule: str
+    detail: str  # for the caller: says nothing that an attacker could use
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one rule said, for the decision log and for `explain`. Holds no full number or address."""
+
+    rule: str
+    says: str
+    refused: bool = False
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The whole answer. When `refusal` is set, nothing else but the notes means anything."""
+
+    policy: str  # the policy's name
+    revision: str  # a hash of its content
+    refusal: Refusal | None
+    code: CodeSettings
+    steps: tuple[Step, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    guesses: GuessBudget | None = None
+    notes: tuple[Note, ...] = field(default=())
