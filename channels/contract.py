@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from pathlib import Path
+from typing import Annotated, Any, Protocol, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
 
 class Channel(StrEnum):
@@ -24,9 +25,7 @@ class ErrorClass(StrEnum):
     """Why an attempt failed, classed by what to do about it and not by vendor."""
 
     BAD_DESTINATION = "bad_destination"  # no such number or mailbox
-    NO_CHANNEL = (
-        "no_channel"  # the destination exists but this channel can't reach it (landline, not on WhatsApp)
-    )
+    NO_CHANNEL = "no_channel"  # the destination exists but this channel can't reach it (landline, not on WhatsApp)
     TEMPORARY = "temporary"  # may work by another route
     THROTTLED = "throttled"  # the provider's rate or queue limit
     PROVIDER_DOWN = "provider_down"  # the provider's fault: 5xx, timeout, refused connection
@@ -131,9 +130,7 @@ class DeliveryReport:
 
     kind: ReportKind
     error: ErrorClass | None = None  # set when kind is FAILED
-    vendor_code: str = (
-        ""  # the vendor's own code, for the decision log; from a closed vocabulary, never free text
-    )
+    vendor_code: str = ""  # the vendor's own code, for the decision log; from a closed vocabulary, never free text
     message_id: str = ""
     cost: Cost | None = None
 
@@ -218,14 +215,31 @@ class Context:
     user_agent: str
     production: bool
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The values behind the settings' SecretRef fields, by field name."""
 
 
-def _no_trailing_slash(url: AnyHttpUrl) -> str:
-    return str(url).rstrip("/")
+def _base_url(url: str) -> str:
+    return str(AnyHttpUrl(url)).rstrip("/")
 
 
-BaseUrl = Annotated[AnyHttpUrl, AfterValidator(_no_trailing_slash)]
-"""An http or https address without its trailing slash; a plain `str` once validated."""
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+"""An http or https address, without its trailing slash."""
+
+
+class SecretRef(BaseModel):
+    """Where a secret is kept: in the environment or in a file, never in the configuration itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env: str | None = Field(None, description="The name of an environment variable.")
+    file: Path | None = Field(None, description="The path of a file that holds the secret and nothing else.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise ValueError("write exactly one of env and file")
+        return self
+
 
 _VENDOR_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
@@ -243,15 +257,9 @@ class ProviderSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    type: str = Field(
-        description="The provider module: a name under channels/providers, or package.module:build."
-    )
-    enabled: bool = Field(
-        True, description="false takes it out of every order without touching the policies."
-    )
-    base_url: BaseUrl | None = Field(
-        None, description="Another address of the vendor: a region, an edge, a test."
-    )
+    type: str = Field(description="The provider module: a name under channels/providers, or package.module:build.")
+    enabled: bool = Field(True, description="false takes it out of every order without touching the policies.")
+    base_url: BaseUrl | None = Field(None, description="Another address of the vendor: a region, an edge, a test.")
     timeout: float = Field(
         10.0, gt=0, le=60, description="Seconds for a whole request; must stay under the engine's lease."
     )

@@ -110,9 +110,7 @@ class Limit:
     name: str
     scope: str  # what the counter is shared within, already resolved: "", an app's name, or "app/policy"
     per: str  # the dimensions, joined: "destination", "ip", "ip+country"
-    subject: (
-        str  # the value of those dimensions; holds numbers and addresses in the clear: seal before storing
-    )
+    subject: str  # the value of those dimensions; holds numbers and addresses in the clear: seal before storing
     amount: int
     window: int  # milliseconds
     counts: Counts = Counts.STARTS
