@@ -1,0 +1,160 @@
+"""The keys: what is stored is sealed or hashed under them, so that the store alone tells nobody anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+SHARDS = 64
+"""How many slots of its own kind the state is spread over. Part of every stored key: never change it."""
+
+ID_PREFIX = "ver_"
+_ID_RANDOM = 16  # bytes: 128 random bits, after one byte for the shard
+_ID_CHARS = 23  # the 17 bytes in base64url
+_NONCE = 12
+_TAG = 16
+
+
+class Unopenable(Exception):
+    """The sealing key is gone, or what was sealed is not for this verification."""
+
+
+def derive(secret: bytes, purpose: str) -> bytes:
+    """A 32-byte key for one purpose (HKDF-Expand of RFC 5869 with one block: the secrets are random already)."""
+    return hmac.digest(secret, f"otp-gateway {purpose}".encode() + b"\x01", "sha256")
+
+
+def _b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _unb64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def new_id(shard: int) -> str:
+    """A verification id: its shard and 128 random bits."""
+    return ID_PREFIX + _b64(bytes([shard]) + secrets.token_bytes(_ID_RANDOM))
+
+
+def shard_of(verification_id: str) -> int | None:
+    """The shard that an id names, or None for what is no id."""
+    text = verification_id.removeprefix(ID_PREFIX)
+    if len(text) != _ID_CHARS or len(verification_id) != _ID_CHARS + len(ID_PREFIX):
+        return None
+    try:
+        raw = _unb64(text)
+    except ValueError:
+        return None
+    return raw[0] if raw[0] < SHARDS and _b64(raw) == text else None
+
+
+@dataclass(frozen=True, slots=True)
+class _SealingKey:
+    aead: AESGCM
+    digest: bytes
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """Whom a callback token names."""
+
+    verification: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """All keys in one place. `sealing` is ordered: the first seals, all of them open."""
+
+    lookup: bytes = field(repr=False)
+    sealing: Mapping[str, bytes] = field(repr=False)
+    _keys: dict[str, _SealingKey] = field(default_factory=dict, repr=False)
+    _lookup: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        for key_id, secret in self.sealing.items():
+            self._keys[key_id] = _SealingKey(
+                AESGCM(derive(secret, "seal")), derive(secret, "digest"), derive(secret, "callback")
+            )
+        for purpose in ("target", "limit", "idempotency", "fingerprint"):
+            self._lookup[purpose] = derive(self.lookup, purpose)
+
+    @property
+    def active(self) -> str:
+        """The id of the key that seals."""
+        return next(iter(self._keys))
+
+    def hashed(self, purpose: str, *parts: str) -> bytes:
+        """16 bytes that stand for these strings in keys of the store: the same for the same, and enumerable by nobody
+        without the lookup key (a plain hash of a phone number is undone in minutes)."""
+        data = "\x1f".join(parts).encode("utf-8", "surrogatepass")
+        return hmac.digest(self._lookup[purpose], data, "sha256")[:16]
+
+    def name(self, purpose: str, *parts: str) -> str:
+        """`hashed` as the 22 characters that a key of the store is named by."""
+        return _b64(self.hashed(purpose, *parts))
+
+    def fingerprint(self, body: bytes) -> bytes:
+        """16 bytes that stand for a request's body."""
+        return hmac.digest(self._lookup["fingerprint"], body, "sha256")[:16]
+
+    def shard(self, target: str) -> int:
+        """The shard of a destination."""
+        return self.hashed("target", target)[0] % SHARDS
+
+    def digest(self, key_id: str, verification: str, code: str) -> bytes:
+        """What a check compares. Bound to the verification, so that a code fits nowhere else."""
+        return hmac.digest(self._keys[key_id].digest, f"{verification}\x1f{code}".encode(), "sha256")
+
+    def digests(self, verification: str, code: str) -> dict[str, bytes]:
+        """The digest under every live key: the check does not know which one the code was made under."""
+        return {key_id: self.digest(key_id, verification, code) for key_id in self._keys}
+
+    def seal(self, verification: str, plain: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._keys[self.active].aead.encrypt(nonce, plain, verification.encode())
+
+    def open(self, key_id: str, verification: str, sealed: bytes) -> bytes:
+        """Raises Unopenable."""
+        key = self._keys.get(key_id)
+        if key is None or len(sealed) < _NONCE + _TAG:
+            raise Unopenable
+        try:
+            return key.aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], verification.encode())
+        except InvalidTag:
+            raise Unopenable from None
+
+    def token(self, verification: str, attempt: int, provider: str) -> str:
+        """The last part of a callback address: says which attempt of which verification, and can't be made up."""
+        raw = _unb64(verification.removeprefix(ID_PREFIX)) + bytes([attempt])
+        return _b64(raw + self._sign(self.active, raw, provider))
+
+    def callee(self, token: str, provider: str) -> Callee | None:
+        """Whom a token names, or None when it is no token of ours for this provider."""
+        try:
+            raw = _unb64(token)
+        except ValueError:
+            return None
+        if len(raw) != 1 + _ID_RANDOM + 1 + _TAG or _b64(raw) != token:
+            return None
+        body, signature = raw[:-_TAG], raw[-_TAG:]
+        if not any(hmac.compare_digest(self._sign(k, body, provider), signature) for k in self._keys):
+            return None
+        return Callee(ID_PREFIX + _b64(body[:-1]), body[-1])
+
+    def _sign(self, key_id: str, raw: bytes, provider: str) -> bytes:
+        return hmac.digest(self._keys[key_id].token, raw + provider.encode(), "sha256")[:_TAG]
+
+
+def api_key_hash(key: str) -> str:
+    """The SHA-256 of an API key, in hex: what the configuration holds. A key has 128 random bits, so no salt."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,354 @@
+"""The machine: (verification, event, now) -> (verification, effects). It decides every fallback.
+
+Three rules. Every change of a verification is made here (check.lua alone may approve or lock). Nothing here reads a
+clock, a socket or a store. An attempt never moves backwards:
+
+              Accepted  Delivered  Failed   TimedOut
+  queued      sent      delivered  failed   silent
+  sent        .         delivered  failed   silent
+  silent      .         delivered  failed   .
+  failed      .         delivered  .        .
+  delivered   .         .          .        .
+
+Only the newest attempt moves the fallback. What is heard of an earlier one is written down and changes nothing else,
+but for one thing: once any message is known to be delivered, silence is no longer a reason to send another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from channels.contract import REMEDIES, Channel, Cost, ErrorClass, Remedy
+from gateway.core.model import Attempt, AttemptStatus, Status, Verification
+
+QUEUED, SENT, DELIVERED, SILENT, FAILED = AttemptStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A provider took the message."""
+
+    attempt: int
+    message_id: str = ""
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A provider refused the message, or reported later that it failed."""
+
+    attempt: int
+    error: ErrorClass
+    vendor_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A report says that the message arrived."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The timer fired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """A person asked again: for the named channel, or for whatever comes next."""
+
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """The app ended it."""
+
+
+Event = Accepted | Failed | Delivered | Due | Resent | Canceled
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Carry this attempt out. `again` when an earlier process may have died while it did."""
+
+    attempt: Attempt
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An attempt took a new status."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """The next message goes another way. `reason` is an error class, 'silent' or 'resend'."""
+
+    left: Attempt
+    taken: Attempt
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Nothing is left to try. The code stays checkable: a silent message may still arrive."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The verification reached its end."""
+
+    status: Status
+
+
+Effect = Send | Changed | FellBack | Exhausted | Ended
+Turn = tuple[Verification, tuple[Effect, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The engine's own times, in milliseconds."""
+
+    lease: int = 15_000  # how long a process may take to carry out one send before another takes over
+    min_useful: int = 60_000  # a step that would start with less life than this left is not worth its price
+
+
+class Unreachable(Exception):
+    """No step can serve the channel that was asked for."""
+
+
+_MOVES: dict[AttemptStatus, frozenset[AttemptStatus]] = {
+    QUEUED: frozenset({SENT, DELIVERED, FAILED, SILENT}),
+    SENT: frozenset({DELIVERED, FAILED, SILENT}),
+    SILENT: frozenset({DELIVERED, FAILED}),
+    FAILED: frozenset({DELIVERED}),
+    DELIVERED: frozenset(),
+}
+
+
+def apply(v: Verification, event: Event, now: int, pace: Pace) -> Turn:
+    """One turn. An event that changes nothing gives back the very same object and no effects."""
+    match event:
+        case Accepted():
+            return _accepted(v, event, now)
+        case Delivered():
+            return _delivered(v, event, now)
+        case Failed():
+            return _failed(v, event, now, pace)
+    if not v.pending:
+        return v, ()
+    match event:
+        case Due():
+            return _due(v, now, pace)
+        case Resent():
+            return _resent(v, event, now)
+        case Canceled():
+            return _end(v, Status.CANCELED, now)
+
+
+def bar(turn: Turn, limit: str) -> Turn:
+    """The same turn without its new message, which a limit forbade: the fallback ends there."""
+    v, effects = turn
+    kept = tuple(e for e in effects if not isinstance(e, Send | FellBack))
+    v, gave_up = _give_up(replace(v, attempts=v.attempts[:-1]), f"limit:{limit}")
+    return v, (*kept, *gave_up)
+
+
+def due(v: Verification, now: int, pace: Pace) -> int | None:
+    """When the timer must fire next: when the lease of a send ends, when a wait ends, or at expiry. None at an end."""
+    if not v.pending:
+        return None
+    match v.current.status:
+        case AttemptStatus.QUEUED:
+            return now + pace.lease
+        case AttemptStatus.SENT:
+            return min(v.current.at + v.steps[v.current.step].wait, v.expires_at)
+        case _:
+            return v.expires_at
+
+
+def _accepted(v: Verification, event: Accepted, now: int) -> Turn:
+    attempt = _attempt(v, event.attempt)
+    if attempt is None:
+        return v, ()
+    if attempt.status is not QUEUED:
+        # A report overtook its own send: only the vendor's id is news.
+        known = replace(attempt, message_id=attempt.message_id or event.message_id)
+        return (v, ()) if known == attempt else (_with(v, known), ())
+    sent = replace(attempt, status=SENT, at=now, message_id=event.message_id)
+    return _with(v, sent), (Changed(sent),)
+
+
+def _delivered(v: Verification, event: Delivered, now: int) -> Turn:
+    v, attempt = _move(v, event.attempt, DELIVERED, now)
+    return (v, ()) if attempt is None else (v, (Changed(attempt),))
+
+
+def _failed(v: Verification, event: Failed, now: int, pace: Pace) -> Turn:
+    before = _attempt(v, event.attempt)
+    v, attempt = _move(v, event.attempt, FAILED, now, reason=event.error, vendor_code=event.vendor_code)
+    if attempt is None or before is None:
+        return v, ()
+    # Silence has moved the fallback on already; a failure that comes after it is only written down.
+    if not v.pending or attempt.number != v.current.number or before.status is SILENT:
+        return v, (Changed(attempt),)
+    v, effects = _fall_back(v, REMEDIES[event.error], event.error, now, pace)
+    return v, (Changed(attempt), *effects)
+
+
+def _due(v: Verification, now: int, pace: Pace) -> Turn:
+    if now >= v.expires_at:
+        return _end(v, Status.EXPIRED, now)
+    match v.current.status:
+        case AttemptStatus.QUEUED:
+            return v, (Send(v.current, again=True),)
+        case AttemptStatus.SENT:
+            return _timed_out(v, now, pace)
+        case _:
+            return v, ()
+
+
+def _timed_out(v: Verification, now: int, pace: Pace) -> Turn:
+    v, attempt = _move(v, v.current.number, SILENT, now)
+    if attempt is None:
+        return v, ()
+    if any(a.status is DELIVERED for a in v.attempts):
+        return v, (Changed(attempt),)
+    v, effects = _fall_back(v, None, "silent", now, pace)
+    return v, (Changed(attempt), *effects)
+
+
+def _resent(v: Verification, event: Resent, now: int) -> Turn:
+    way = next(_ways_for_a_person(v, event.channel), None)
+    if way is None:
+        raise Unreachable
+    silent: tuple[Effect, ...] = ()
+    if v.current.status is SENT:
+        v, attempt = _move(v, v.current.number, SILENT, now)
+        silent = (Changed(attempt),) if attempt else ()
+    v = replace(v, resend_at=now + v.cooldown)
+    v, effects = _take(v, way, "resend", now)
+    return v, (*silent, *effects)
+
+
+def _end(v: Verification, status: Status, now: int) -> Turn:
+    return replace(v, status=status, ended_at=now), (Ended(status),)
+
+
+def _give_up(v: Verification, reason: str) -> Turn:
+    return replace(v, exhausted=True), (Exhausted(reason),)
+
+
+Way = tuple[int, str]
+"""A step's index and a provider's name."""
+
+
+def _fall_back(v: Verification, remedy: Remedy | None, reason: str, now: int, pace: Pace) -> Turn:
+    """Take the next way, or give up. `remedy` is None after silence: the channel had its chance."""
+    if remedy is Remedy.STOP:
+        return _give_up(v, reason)
+    if now + pace.min_useful > v.expires_at:
+        return _give_up(v, "too_late")
+    way = next(_ways(v, same_step=remedy is Remedy.NEXT_PROVIDER), None)
+    return _give_up(v, reason) if way is None else _take(v, way, reason, now)
+
+
+def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:
+    left = v.current
+    step, provider = way
+    channel = v.steps[step].channel
+    taken = Attempt(len(v.attempts) + 1, step, channel, provider, QUEUED, at=now, queued_at=now)
+    v = replace(v, attempts=(*v.attempts, taken), exhausted=False)
+    return v, (FellBack(left, taken, reason), Send(taken))
+
+
+def _ways(v: Verification, *, same_step: bool) -> Iterator[Way]:
+    """What is left to try after the newest attempt, in the policy's order."""
+    closed = _closed(v)
+    if same_step:
+        for provider in _others(v, v.current):
+            yield v.current.step, provider
+    for index in range(v.current.step + 1, len(v.steps)):
+        step = v.steps[index]
+        if step.channel not in closed and step.providers:
+            yield index, step.providers[0]
+
+
+def _ways_for_a_person(v: Verification, channel: str | None) -> Iterator[Way]:
+    """The same for somebody who asks again: the order begins anew when it has ended, with another provider first."""
+    closed = _closed(v)
+    after = v.current.step + 1
+    order = [*range(after, len(v.steps)), *range(after)]
+    for index in order:
+        step = v.steps[index]
+        if step.channel in closed or channel not in (None, step.channel):
+            continue
+        yield index, _fresh_provider(v, index)
+
+
+def next_way(v: Verification) -> Way | None:
+    """Where silence would lead now; None when it would lead nowhere."""
+    if not v.pending or v.exhausted or v.current.status not in (QUEUED, SENT):
+        return None
+    return next(_ways(v, same_step=False), None)
+
+
+def _others(v: Verification, attempt: Attempt) -> tuple[str, ...]:
+    """The providers of the attempt's step that were not tried since the step began."""
+    tried = set()
+    for earlier in reversed(v.attempts):
+        if earlier.step != attempt.step:
+            break
+        tried.add(earlier.provider)
+    return tuple(p for p in v.steps[attempt.step].providers if p not in tried)
+
+
+def _fresh_provider(v: Verification, index: int) -> str:
+    providers = v.steps[index].providers
+    last = next((a.provider for a in reversed(v.attempts) if a.step == index), None)
+    return providers[(providers.index(last) + 1) % len(providers)] if last in providers else providers[0]
+
+
+def _closed(v: Verification) -> frozenset[str]:
+    """The channels that failed in a way that no provider can mend."""
+    closed: set[str] = set()
+    for attempt in v.attempts:
+        remedy = REMEDIES[ErrorClass(attempt.reason)] if attempt.status is FAILED and attempt.reason else None
+        if remedy is Remedy.NEXT_CHANNEL:
+            closed.add(attempt.channel)
+        elif remedy is Remedy.NEXT_ADDRESS:
+            closed.update(_same_address(attempt.channel))
+        elif remedy is Remedy.STOP:
+            closed.update(Channel)
+    return frozenset(closed)
+
+
+def _same_address(channel: str) -> frozenset[str]:
+    email = frozenset({Channel.EMAIL})
+    return email if channel in email else frozenset(Channel) - email
+
+
+def _attempt(v: Verification, number: int) -> Attempt | None:
+    return v.attempts[number - 1] if 1 <= number <= len(v.attempts) else None
+
+
+def _with(v: Verification, attempt: Attempt) -> Verification:
+    index = attempt.number - 1
+    return replace(v, attempts=(*v.attempts[:index], attempt, *v.attempts[index + 1 :]))
+
+
+def _move(
+    v: Verification, number: int, to: AttemptStatus, now: int, *, reason: str | None = None, vendor_code: str = ""
+) -> tuple[Verification, Attempt | None]:
+    attempt = _attempt(v, number)
+    if attempt is None or to not in _MOVES[attempt.status]:
+        return v, None
+    moved = replace(attempt, status=to, at=now, reason=reason, vendor_code=vendor_code)
+    return _with(v, moved), moved

@@ -1,0 +1,109 @@
+"""What a verification is: frozen values that the machine turns and the store keeps. Times are milliseconds, UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from policies.model import Step
+
+
+class Status(StrEnum):
+    """Where a verification stands. All but PENDING are ends, and an end is for ever."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    LOCKED = "locked"
+    EXPIRED = "expired"
+    CANCELED = "canceled"
+
+
+class AttemptStatus(StrEnum):
+    """Where one message stands."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    SILENT = "silent"
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """The answer to one check. It is about that check, and never read off the state."""
+
+    APPROVED = "approved"
+    WRONG = "wrong"
+    LOCKED = "locked"
+    EXPIRED = "expired"
+    SPENT = "spent"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One message through one provider."""
+
+    number: int  # from 1
+    step: int  # index into the verification's steps
+    channel: str
+    provider: str
+    status: AttemptStatus
+    at: int  # when it took this status
+    queued_at: int
+    reason: str | None = None  # an error class, when failed
+    vendor_code: str = ""
+    message_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimit:
+    """A limit on messages to one destination, carried along so that a fallback reserves under the same rules."""
+
+    key: str  # the counter's name within the shard, already a keyed hash
+    name: str
+    amount: int
+    window: int
+    shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Everything that is known of a verification but its code and its destination, which are sealed."""
+
+    id: str
+    version: int
+    app: str
+    purpose: str
+    policy: str
+    revision: str
+    status: Status
+    steps: tuple[Step, ...]
+    attempts: tuple[Attempt, ...]
+    created_at: int
+    expires_at: int
+    resend_at: int
+    checks_used: int
+    checks_max: int
+    phone: str = ""  # masked
+    email: str = ""  # masked
+    country: str = ""
+    cooldown: int = 0
+    resend_new: bool = False  # a person's resend makes a new code
+    exhausted: bool = False
+    ended_at: int | None = None
+    limits: tuple[SendLimit, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def current(self) -> Attempt:
+        """The newest attempt: the only one that moves the fallback."""
+        return self.attempts[-1]
+
+    @property
+    def pending(self) -> bool:
+        return self.status is Status.PENDING
+
+    @property
+    def checks_left(self) -> int:
+        return max(0, self.checks_max - self.checks_used) if self.pending else 0

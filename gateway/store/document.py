@@ -1,0 +1,177 @@
+"""The stored form of a verification: a small map that the scripts read, around a body that only Python reads.
+
+Field   Holds                                              Written by
+v       version, the fence of every commit                 create, check, claim, commit
+s       status, one letter                                 create, check, commit
+a       app                                                create
+k d     id of the key, digest of the code                  create, commit (a resend with a new code)
+n m     checks used, checks allowed                        create, check
+l w     length of the code, 1 when it has letters          create, commit
+c x e   created, expires, ended; ms by the store's clock   create; check, commit
+g y z   failed guesses: counter's name, amount, window     create
+q       digest of the bound context, absent when none      create
+p r     hashes of the phone and the email address          create
+h       sealed: code, destinations, context                create, commit; erased at every end
+b       body: see pack_body                                create, commit
+j       journal: events, one MessagePack value after another   all; the last is dropped when it is full
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+
+from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
+from policies.model import Step
+
+STATUS_LETTERS: Mapping[Status, str] = {
+    Status.PENDING: "p",
+    Status.APPROVED: "a",
+    Status.LOCKED: "l",
+    Status.EXPIRED: "x",
+    Status.CANCELED: "c",
+}
+_STATUSES = {letter.encode(): status for status, letter in STATUS_LETTERS.items()}
+_ATTEMPT_STATUSES = tuple(AttemptStatus)
+JOURNAL_LIMIT = 8_192
+"""Bytes of a journal. One verification has few steps, so only an attack on it fills this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is sealed: erased the moment the verification ends."""
+
+    code: str
+    phone: str = ""
+    email: str = ""
+    domain: str = ""
+    app_hash: str = ""
+    context: Mapping[str, str] | None = None
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A verification as it was read, with its sealed part still sealed."""
+
+    verification: Verification
+    key_id: str
+    sealed: bytes | None
+    locale: str
+    journal: bytes
+
+
+def pack(value: object) -> bytes:
+    """MessagePack without its newer types: the scripting engine's reader does not know them."""
+    packed: bytes = msgpack.packb(value, use_bin_type=False)
+    return packed
+
+
+def unpack(data: bytes) -> Any:
+    return msgpack.unpackb(data, raw=False, unicode_errors="surrogateescape")
+
+
+def pack_secrets(secret: Secrets) -> bytes:
+    context = dict(secret.context) if secret.context else None
+    return pack([secret.code, secret.phone, secret.email, secret.domain, secret.app_hash, context])
+
+
+def unpack_secrets(data: bytes) -> Secrets:
+    return Secrets(*unpack(data))
+
+
+def pack_body(v: Verification, locale: str) -> bytes:
+    """Everything that no script needs. Times are relative to the creation, which the store's clock decides."""
+    return pack(
+        [
+            v.purpose,
+            v.policy,
+            v.revision,
+            [[s.channel, list(s.providers), s.wait, s.sender] for s in v.steps],
+            [_pack_attempt(a, v.created_at) for a in v.attempts],
+            v.resend_at - v.created_at,
+            [v.phone, v.email, v.country, locale],
+            v.cooldown,
+            v.resend_new,
+            v.exhausted,
+            [[x.key, x.name, x.amount, x.window, x.shadow] for x in v.limits],
+            dict(v.metadata),
+        ]
+    )
+
+
+def _pack_attempt(a: Attempt, since: int) -> list[object]:
+    return [
+        a.step,
+        a.channel,
+        a.provider,
+        _ATTEMPT_STATUSES.index(a.status),
+        a.at - since,
+        a.queued_at - since,
+        a.reason,
+        a.vendor_code,
+        a.message_id,
+    ]
+
+
+def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
+    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id = packed
+    return Attempt(
+        number,
+        step,
+        channel,
+        provider,
+        _ATTEMPT_STATUSES[status],
+        at + since,
+        queued_at + since,
+        reason,
+        vendor_code,
+        message_id,
+    )
+
+
+def unpack_document(verification_id: str, data: bytes) -> Stored:
+    """A document as the scripts give it back."""
+    fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
+    (purpose, policy, revision, steps, attempts, resend_at, to, cooldown, resend_new, exhausted, limits, metadata) = (
+        unpack(fields[b"b"])
+    )
+    created = int(fields[b"c"])
+    verification = Verification(
+        id=verification_id,
+        version=int(fields[b"v"]),
+        app=fields[b"a"].decode(),
+        purpose=purpose,
+        policy=policy,
+        revision=revision,
+        status=_STATUSES[fields[b"s"]],
+        steps=tuple(Step(channel, tuple(providers), wait, sender) for channel, providers, wait, sender in steps),
+        attempts=tuple(_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)),
+        created_at=created,
+        expires_at=int(fields[b"x"]),
+        resend_at=resend_at + created,
+        checks_used=int(fields[b"n"]),
+        checks_max=int(fields[b"m"]),
+        phone=to[0],
+        email=to[1],
+        country=to[2],
+        cooldown=cooldown,
+        resend_new=resend_new,
+        exhausted=exhausted,
+        ended_at=int(fields[b"e"]) if b"e" in fields else None,
+        limits=tuple(SendLimit(*limit) for limit in limits),
+        metadata=metadata,
+    )
+    return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""))
+
+
+def unpack_journal(journal: bytes) -> list[list[Any]]:
+    """The events of a journal: [time in ms, name, facts ...], oldest first."""
+    reader = msgpack.Unpacker(raw=False)
+    reader.feed(journal)
+    return list(reader)

@@ -1,0 +1,29 @@
+-- Every other change: compare the version, reserve, set the given fields, and re-arm or disarm the timer.
+-- KEYS: verification, timers, then one counter for each group
+-- args: id, v, set (fields), due (or 0), journal, groups, tombstone
+local doc = load(KEYS[1])
+if not doc then
+  redis.call('ZREM', KEYS[2], args.id)
+  return {'missing', now}
+end
+if doc.v ~= args.v then return {'conflict', now, cmsgpack.pack(doc)} end
+
+local shadows = {}
+if #args.groups > 0 then
+  local group, limit, longest, noted = reserve(args.groups, slice(KEYS, 3))
+  if group then return {'limited', now, group, limit, longest, noted} end
+  shadows = noted
+end
+
+local status = args.set.s
+args.set.s = nil
+for field, value in pairs(args.set) do doc[field] = value end
+note(doc, args.journal)
+if status then
+  finish(KEYS[1], KEYS[2], args.id, doc, status, args.tombstone)
+else
+  doc.v = doc.v + 1
+  save(KEYS[1], doc)
+  if doc.s == 'p' then redis.call('ZADD', KEYS[2], args.due, args.id) end
+end
+return {'committed', now, shadows}

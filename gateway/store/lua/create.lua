@@ -1,0 +1,26 @@
+-- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
+-- KEYS: verification, timers, failed guesses, idempotency record (or ''), then one counter for each group.
+-- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, idem {f, ttl, busy}
+local record = args.idem and redis.call('GET', KEYS[4])
+if record then
+  record = cmsgpack.unpack(record)
+  if record.f ~= args.idem.f then return {'mismatch', now} end
+  if record.busy and now < record.busy and not record.answer then return {'running', now} end
+  return {'replayed', now, record.id, record.answer or ''}
+end
+
+local doc = args.doc
+local wait = wait_for(KEYS[3], doc.y, doc.z)
+if wait > 0 then return {'guessed', now, wait} end
+
+local group, limit, longest, shadows = reserve(args.groups, slice(KEYS, 5))
+if group then return {'limited', now, group, limit, longest, shadows} end
+
+doc.v, doc.s, doc.n, doc.c, doc.x = 1, 'p', 0, now, now + args.life
+redis.call('SET', KEYS[1], cmsgpack.pack(doc), 'PX', args.keep)
+redis.call('ZADD', KEYS[2], now + args.lease, args.id)
+if args.idem then
+  local busy = args.idem.busy > 0 and now + args.idem.busy or nil
+  redis.call('SET', KEYS[4], cmsgpack.pack({f = args.idem.f, id = args.id, busy = busy}), 'PX', args.idem.ttl)
+end
+return {'created', now, shadows}

@@ -1,0 +1,178 @@
+"""The steps that the store takes, each whole or not at all: what is asked of it and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway.core.model import Status
+from gateway.store.document import Stored
+
+
+class Unavailable(Exception):
+    """The store did not answer, or refused: nothing may be assumed about what it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One list of times, shared by all the limits on the same subject."""
+
+    key: str
+    rules: tuple[tuple[int, int, bool], ...]  # (amount, window in ms, shadow)
+
+    def packed(self) -> list[object]:
+        most = max(amount for amount, _, _ in self.rules)
+        window = max(window for _, window, _ in self.rules)
+        return [max(1, most), window, [x for a, w, s in self.rules for x in (a, w, int(s))]]
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A request that may be repeated. `busy` is how long, in ms, its first answer may take to be known."""
+
+    name: str
+    shard: int
+    fingerprint: bytes
+    ttl: int
+    busy: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    now: int
+    shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Refused by a counter; it would pass `wait` ms from `now` if nothing else came in between."""
+
+    now: int
+    counter: int
+    rule: int
+    wait: int
+    shadows: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guessed:
+    """Too many wrong codes for this destination."""
+
+    now: int
+    wait: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The same request was answered before: with this verification, and these bytes if they were kept."""
+
+    now: int
+    id: str
+    answer: bytes
+
+
+class Mismatch(Exception):
+    """The idempotency key was used for another request."""
+
+
+class Running(Exception):
+    """The first request with this idempotency key is not answered yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """Everything that a start writes."""
+
+    id: str
+    shard: int
+    fields: Mapping[str, object]
+    guesses: str  # the name of the destination's counter of failed guesses
+    life: int
+    keep: int
+    lease: int
+    counters: tuple[Counter, ...]
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One check of one code."""
+
+    id: str
+    app: str
+    digests: Mapping[str, bytes]
+    length: int
+    letters: bool
+    context: bytes
+    phone: bytes
+    email: bytes
+    tombstone: int
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a check found. `ended` is the verification when this very check ended it."""
+
+    verdict: str
+    now: int
+    left: int
+    retry_at: int
+    ended: Stored | None
+
+
+class Unknown(Exception):
+    """No such verification, or another app's: the two look alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misshapen(Exception):
+    """The code can't be this verification's for its form."""
+
+    length: int
+    letters: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A commit: from the version that was read to what the machine made of it."""
+
+    id: str
+    version: int
+    fields: Mapping[str, object]
+    status: Status | None  # an end, or None
+    due: int
+    journal: bytes
+    tombstone: int
+    counters: tuple[Counter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    now: int
+    shadows: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Somebody was faster; this is what stands now."""
+
+    now: int
+    stored: Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claimed verification and the time its timer was set to."""
+
+    stored: Stored
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    now: int
+    next_due: int  # ms; 0 when no timer is set
+    depth: int  # timers still due after this claim
+    orphans: int  # timers without a live verification, removed
+    due: tuple[Due, ...]

@@ -1,0 +1,266 @@
+"""The one engine's client: every decision is one script and one round trip."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import resources
+from typing import Any, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError, ResponseError
+
+from gateway.core.keys import SHARDS, shard_of
+from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack_document
+from gateway.store.steps import (
+    Change,
+    Claimed,
+    Committed,
+    Conflict,
+    Created,
+    Creation,
+    Due,
+    Guessed,
+    Idempotency,
+    Limited,
+    Mismatch,
+    Misshapen,
+    Replayed,
+    Running,
+    Tried,
+    Try,
+    Unavailable,
+    Unknown,
+)
+
+SCRIPTS = ("create", "check", "commit", "claim", "read", "answer")
+
+Watch = Callable[[str, float, bool], None]
+"""Told of every call: the script's name, seconds, whether it failed."""
+
+
+class Store:
+    """The state of the gateway. All methods raise Unavailable when the store does not answer in time."""
+
+    def __init__(
+        self,
+        client: Redis,
+        *,
+        prefix: str = "otp",
+        clock: Callable[[], int] | None = None,
+        watch: Watch = lambda _name, _seconds, _failed: None,
+    ) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._clock = clock
+        self._watch = watch
+        self._offset = 0
+        self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
+        prelude = _source("prelude")
+        self._scripts: dict[str, AsyncScript] = {
+            name: client.register_script(prelude + _source(name)) for name in SCRIPTS
+        }
+
+    def now(self) -> int:
+        """The time in ms by the store's clock, as well as it is known."""
+        return self._clock() if self._clock else int(time.time() * 1000) + self._offset
+
+    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed:
+        """Check every limit, reserve all or none, write the verification and arm its timer.
+
+        Raises Mismatch and Running, which only a request with an idempotency key can meet.
+        """
+        shard = creation.shard
+        idempotency = creation.idempotency
+        keys = [
+            self._key(shard, "v:" + creation.id),
+            self._timers[shard],
+            self._key(shard, "g:" + creation.guesses),
+            self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else "",
+            *(counter.key for counter in creation.counters),
+        ]
+        args = {
+            "id": creation.id,
+            "doc": creation.fields,
+            "life": creation.life,
+            "keep": creation.keep,
+            "lease": creation.lease,
+            "groups": [counter.packed() for counter in creation.counters],
+            "idem": _packed(idempotency),
+        }
+        match await self._run("create", keys, args):
+            case [b"created", now, shadows]:
+                return Created(now, _pairs(shadows))
+            case [b"limited", now, counter, rule, wait, shadows]:
+                return Limited(now, counter, rule, wait, _pairs(shadows))
+            case [b"guessed", now, wait]:
+                return Guessed(now, wait)
+            case [b"replayed", now, verification, answer]:
+                return Replayed(now, verification.decode(), answer)
+            case [b"running", *_]:
+                raise Running
+        raise Mismatch
+
+    async def check(self, attempt: Try) -> Tried:
+        """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch."""
+        shard = _shard(attempt.id)
+        idempotency = attempt.idempotency
+        keys = [
+            self._key(shard, "v:" + attempt.id),
+            self._timers[shard],
+            self._key(shard, "i:" + idempotency.name) if idempotency else "",
+        ]
+        args = {
+            "id": attempt.id,
+            "app": attempt.app,
+            "base": self._key(shard, ""),
+            "digests": attempt.digests,
+            "length": attempt.length,
+            "letters": int(attempt.letters),
+            "context": attempt.context,
+            "phone": attempt.phone,
+            "email": attempt.email,
+            "tombstone": attempt.tombstone,
+            "idem": _packed(idempotency),
+        }
+        match await self._run("check", keys, args):
+            case [b"missing", *_]:
+                raise Unknown
+            case [b"mismatch", *_]:
+                raise Mismatch
+            case [b"malformed", _, length, letters]:
+                raise Misshapen(length, bool(letters))
+            case [verdict, now, left, retry_at, *document]:
+                ended = unpack_document(attempt.id, document[0]) if document and document[0] else None
+                return Tried(verdict.decode(), now, left, retry_at, ended)
+        raise Unavailable("check gave back something else")
+
+    async def commit(self, change: Change) -> Committed | Conflict | Limited:
+        """Write the change if nobody else did since it was read. Raises Unknown."""
+        shard = _shard(change.id)
+        fields = dict(change.fields)
+        if change.status:
+            fields["s"] = STATUS_LETTERS[change.status]
+        keys = [
+            self._key(shard, "v:" + change.id),
+            self._timers[shard],
+            *(counter.key for counter in change.counters),
+        ]
+        args = {
+            "id": change.id,
+            "v": change.version,
+            "set": fields,
+            "due": change.due,
+            "journal": change.journal,
+            "groups": [counter.packed() for counter in change.counters],
+            "tombstone": change.tombstone,
+        }
+        match await self._run("commit", keys, args):
+            case [b"committed", now, shadows]:
+                return Committed(now, _pairs(shadows))
+            case [b"conflict", now, document]:
+                return Conflict(now, unpack_document(change.id, document))
+            case [b"limited", now, counter, rule, wait, shadows]:
+                return Limited(now, counter, rule, wait, _pairs(shadows))
+        raise Unknown
+
+    async def read(self, verification: str) -> tuple[Stored, int]:
+        """A verification and the store's time. Raises Unknown."""
+        now, document = await self._run("read", [self._key(_shard(verification), "v:" + verification)], {})
+        if not document:
+            raise Unknown
+        return unpack_document(verification, document), now
+
+    async def claim(self, lease: int, batch: int) -> Claimed:
+        """Take at most `batch` timers that are due, each for `lease` ms."""
+        now, next_due, depth, orphans, rows = await self._run("claim", self._timers, {"lease": lease, "batch": batch})
+        due = tuple(
+            Due(unpack_document(rows[i].decode(), rows[i + 2]), int(float(rows[i + 1]))) for i in range(0, len(rows), 3)
+        )
+        return Claimed(now, next_due, depth, orphans, due)
+
+    async def release(self, verifications: Sequence[str]) -> None:
+        """Give leases back: whoever claims next takes these at once. An ended one stays disarmed."""
+        now = self.now()
+        for verification in verifications:
+            shard = _shard(verification)
+            await self._timed("release", self._client.zadd(self._timers[shard], {verification: now}, xx=True))
+
+    async def keep_answer(self, idempotency: Idempotency, answer: bytes) -> None:
+        """Keep the answer of a start that waited."""
+        await self._run("answer", [self._key(idempotency.shard, "i:" + idempotency.name)], {"answer": answer})
+
+    async def ping(self) -> None:
+        await self._timed("ping", cast("Awaitable[object]", self._client.ping()))
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def limit_key(self, shard: int, name: str) -> str:
+        """The key of a limit's counter."""
+        return self._key(shard, "l:" + name)
+
+    def _key(self, shard: int, rest: str) -> str:
+        return f"{self._prefix}:{{{shard}}}:{rest}"
+
+    async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
+        args["t"] = self._clock() if self._clock else 0
+        reply = await self._timed(name, self._scripts[name](keys=keys, args=[pack(args)]))
+        return cast("list[Any]", reply)
+
+    async def _timed(self, name: str, call: Awaitable[Any]) -> Any:
+        began = time.perf_counter()
+        failed = True
+        try:
+            reply = await call
+            failed = False
+        except ResponseError as error:
+            raise Unavailable(f"{name}: {type(error).__name__}") from error
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable(f"{name}: {type(error).__name__}") from error
+        finally:
+            self._watch(name, time.perf_counter() - began, failed)
+        return reply
+
+
+def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
+    if idempotency is None:
+        return None
+    return {"f": idempotency.fingerprint, "ttl": idempotency.ttl, "busy": idempotency.busy}
+
+
+def _pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _shard(verification: str) -> int:
+    shard = shard_of(verification)
+    if shard is None:
+        raise Unknown
+    return shard
+
+
+def _source(name: str) -> str:
+    return resources.files("gateway.store").joinpath(f"lua/{name}.lua").read_text(encoding="utf-8")
+
+
+def connect(url: str, *, timeout: float = 2.0, connections: int = 64) -> Redis:
+    """A client for a single server. `timeout` in seconds bounds every connect and every call.
+
+    Nothing is repeated by the client: a script that timed out may have run, and a caller who repeats a start or a
+    check does so with an idempotency key.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        timeout=timeout,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        max_connections=connections,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+    )
+    return Redis.from_pool(pool)
