@@ -1,0 +1,8 @@
+"""One code put into words, for every channel and in many languages: `word(channel, code, brief)`."""
+
+from channels.wording.brief import Brief
+from channels.wording.phrases import languages
+from channels.wording.templates import check_brand, check_template, check_variable
+from channels.wording.words import word
+
+__all__ = ["Brief", "check_brand", "check_template", "check_variable", "languages", "word"]
