@@ -1,0 +1,215 @@
+"""What a request writes or asks of the store: drafts of verifications, new codes, tries of a code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gateway.core import codes
+from gateway.core.keys import new_id
+from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
+from gateway.service import record
+from gateway.service.engine import Reseal
+from gateway.service.requests import Check, Start
+from gateway.service.setup import Setup
+from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
+from gateway.store.steps import Counter, Creation, Idempotency, Try
+from policies.model import Counts, Decision, Email, Limit, Phone
+
+_WAIT_MARGIN = 5_000  # ms after which a start that waited is taken to have died without its answer
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A verification that the store has not accepted yet."""
+
+    stored: Stored
+    secrets: Secrets
+    creation: Creation
+    limits: tuple[tuple[Limit, ...], ...]  # as the creation's counters group them
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Where the code goes. `target` is what guesses and limits are counted by: the phone if there is one."""
+
+    phone: Phone | None
+    email: Email | None
+
+    @property
+    def target(self) -> str:
+        return self.phone.e164 if self.phone else self.email.key if self.email else ""
+
+    @property
+    def number(self) -> str:
+        return self.phone.e164 if self.phone else ""
+
+    @property
+    def address(self) -> str:
+        return self.email.address if self.email else ""
+
+
+def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) -> Draft:
+    """A verification as the policy wants it. The code is made here. Raises codes.Malformed for an app's own code."""
+    app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
+    verification = new_id(shard)
+    secrets = Secrets(
+        request.code or codes.make(decision.code.length, decision.code.alphabet),
+        to.number,
+        to.address,
+        request.domain,
+        request.app_hash,
+        dict(request.context) or None,
+    )
+    groups, kept = _group(setup, request.app, decision, to.target, shard)
+    v = _verification(verification, request, decision, to, kept, now)
+    locale = request.locale or app.locale
+    sealed = setup.keys.seal(verification, pack_secrets(secrets))
+    guesses = setup.keys.name("limit", "guesses", request.app, to.target)
+    creation = Creation(
+        id=verification,
+        shard=shard,
+        fields={
+            **_code(setup, verification, secrets.code),
+            **_bindings(setup, request.context, to),
+            **_budget(decision, guesses),
+            "a": v.app,
+            "m": v.checks_max,
+            "h": sealed,
+            "b": pack_body(v, locale),
+            "j": record.started(v),
+        },
+        guesses=guesses,
+        life=decision.code.expiry,
+        keep=decision.code.expiry + setup.times.tombstone,
+        lease=setup.pace.lease,
+        counters=tuple(_counter(key, limits) for key, limits in groups.items()),
+        idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
+    )
+    stored = Stored(v, setup.keys.active, sealed, locale, b"")
+    return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())))
+
+
+def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
+    """A new code in place of the one that went out."""
+    policy = setup.policies.get(v.policy) or next(iter(setup.policies.values()))
+    code = codes.make(policy.code.length, policy.code.alphabet)
+    sealed = setup.keys.seal(v.id, pack_secrets(replace(secrets, code=code)))
+    return Reseal({**_code(setup, v.id, code), "h": sealed})
+
+
+def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
+    """A try of a code. Raises codes.Malformed."""
+    code = codes.normalise(request.code)
+    return Try(
+        id=request.id,
+        app=request.app,
+        digests=setup.keys.digests(request.id, code),
+        length=len(code),
+        letters=not code.isdigit(),
+        context=_context(setup, request.context) if request.context else b"",
+        phone=_address(setup, to.number),
+        email=_address(setup, to.address),
+        tombstone=setup.times.tombstone,
+        idempotency=_idempotency(setup, request.app, "check " + request.id, request.idempotency_key, request.body),
+    )
+
+
+def _code(setup: Setup, verification: str, code: str) -> dict[str, object]:
+    """The fields that a check compares: all of the code's normal form, its length, and whether it has letters."""
+    normal, key_id = codes.normalise(code), setup.keys.active
+    return {
+        "k": key_id,
+        "d": setup.keys.digest(key_id, verification, normal),
+        "l": len(normal),
+        "w": int(not normal.isdigit()),
+    }
+
+
+def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dict[str, object]:
+    """The fields that a check must agree with: the context if there is one, the addresses if they are repeated."""
+    bound: dict[str, object] = {"p": _address(setup, to.number), "r": _address(setup, to.address)}
+    return {**bound, "q": _context(setup, context)} if context else bound
+
+
+def _budget(decision: Decision, counter: str) -> dict[str, object]:
+    return {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window}
+
+
+def _context(setup: Setup, context: Mapping[str, str]) -> bytes:
+    return setup.keys.fingerprint(pack(sorted(context.items())))
+
+
+def _address(setup: Setup, address: str) -> bytes:
+    return setup.keys.hashed("target", "address", address) if address else b""
+
+
+def _idempotency(setup: Setup, app: str, route: str, key: str | None, body: bytes, wait: int = 0) -> Idempotency | None:
+    if key is None:
+        return None
+    name = setup.keys.name("idempotency", app, route, key)
+    return Idempotency(
+        name,
+        setup.keys.shard(name),
+        setup.keys.fingerprint(body),
+        setup.times.idempotency,
+        wait + _WAIT_MARGIN if wait else 0,
+    )
+
+
+def _group(
+    setup: Setup, app: str, decision: Decision, target: str, shard: int
+) -> tuple[dict[str, list[Limit]], tuple[SendLimit, ...]]:
+    """The limits of a start by the counter that they share, and those that later messages reserve under as well."""
+    keys = setup.keys
+    groups: dict[str, list[Limit]] = {}
+    kept: list[SendLimit] = []
+    for limit in (*decision.limits, *_cooldown(app, decision, target)):
+        name = keys.name("limit", limit.scope, limit.per, limit.counts, limit.subject)
+        own = limit.per == "destination" and limit.subject == target
+        key = setup.store.limit_key(shard if own else keys.shard(name), name)
+        groups.setdefault(key, []).append(limit)
+        if own:
+            starts = limit.counts is Counts.STARTS
+            kept.append(SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts))
+    return groups, tuple(kept)
+
+
+def _counter(key: str, limits: list[Limit]) -> Counter:
+    return Counter(key, tuple((limit.amount, limit.window, limit.shadow) for limit in limits))
+
+
+def _cooldown(app: str, decision: Decision, target: str) -> tuple[Limit, ...]:
+    """A person who starts anew waits as long as one who asks for a resend."""
+    if not decision.code.cooldown:
+        return ()
+    return (Limit("cooldown", f"{app}/{decision.policy}", "destination", target, 1, decision.code.cooldown),)
+
+
+def _verification(
+    verification: str, request: Start, decision: Decision, to: Destinations, limits: tuple[SendLimit, ...], now: int
+) -> Verification:
+    step = decision.steps[0]
+    return Verification(
+        id=verification,
+        version=1,
+        app=request.app,
+        purpose=request.purpose,
+        policy=decision.policy,
+        revision=decision.revision,
+        status=Status.PENDING,
+        steps=decision.steps,
+        attempts=(Attempt(1, 0, step.channel, step.providers[0], AttemptStatus.QUEUED, now, now),),
+        created_at=now,
+        expires_at=now + decision.code.expiry,
+        resend_at=now + decision.code.cooldown,
+        checks_used=0,
+        checks_max=decision.code.checks,
+        phone=to.phone.masked if to.phone else "",
+        email=to.email.masked if to.email else "",
+        country=to.phone.country if to.phone else "",
+        cooldown=decision.code.cooldown,
+        resend_new=decision.code.resend == "new",
+        limits=limits,
+        metadata=request.metadata,
+    )

@@ -1,0 +1,290 @@
+"""The engine: turns the machine for each event, commits what it says, and carries its sends out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from channels.contract import Channel, ErrorClass, Message, SendError
+from channels.wording import Brief, word
+from gateway.core import machine
+from gateway.core.keys import Unopenable
+from gateway.core.machine import Accepted, Changed, Effect, Event, Failed, Send
+from gateway.core.model import Attempt, SendLimit, Verification
+from gateway.service import record
+from gateway.service.requests import Limited
+from gateway.service.setup import Setup
+from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
+from gateway.store.steps import Change, Committed, Conflict, Counter, Unavailable, Unknown
+from gateway.store.steps import Limited as StoreLimited
+
+_COMMIT_TRIES = 20
+"""Rounds of read and commit for one event. Each lost round means that another event of the same verification won."""
+_STORE_PAUSE = 0.25
+"""Seconds between tries to write down the outcome of a send while the store is away."""
+
+
+class Contended(Exception):
+    """One verification is changed by so many at once that this event could not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reseal:
+    """A new code: the fields that replace the old one, in the same commit that queues its first message."""
+
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """The state after an event, and the message that must now be sent, if any."""
+
+    stored: Stored
+    send: Attempt | None
+
+
+class Engine:
+    """Carries verifications forward. Holds no state but the sends that are under way in this process."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._waiting: dict[str, asyncio.Future[Verification]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """Sends under way, their commits included."""
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        return len(self._tasks) >= self._setup.most_sends
+
+    def carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None = None) -> None:
+        """Send this attempt, and whatever its failure leads to, in the background."""
+        task = asyncio.create_task(self._carry(stored, attempt, secrets))
+        self._tasks[task] = stored.verification.id
+        task.add_done_callback(self._done)
+
+    async def settled(self, verification: str, wait: float) -> Verification | None:
+        """Wait until a provider accepted a message of this verification, nothing is left to try, or `wait` seconds are
+        over (None). Only for a verification whose first send runs in this process."""
+        future: asyncio.Future[Verification] = asyncio.get_running_loop().create_future()
+        self._waiting[verification] = future
+        try:
+            async with asyncio.timeout(wait):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(verification, None)
+
+    async def turn(
+        self, stored: Stored, event: Event, *, by_person: bool = False, reseal: Reseal | None = None
+    ) -> Turned:
+        """Apply one event and commit it, against whatever the state has become meanwhile.
+
+        A resend (`by_person`) that a limit refuses raises Limited; an automatic fallback that one refuses ends there.
+        Raises Unknown, Unavailable, Contended, and machine.Unreachable for a resend.
+        """
+        for _ in range(_COMMIT_TRIES):
+            before, now = stored.verification, self._setup.store.now()
+            turn = machine.apply(before, event, now, self._setup.pace)
+            send = _send_of(turn)
+            if send and send.again:
+                return Turned(stored, send.attempt)
+            if turn == (before, ()) and not isinstance(event, machine.Due):
+                return Turned(stored, None)
+            turn, result = await self._write(stored, turn, now, by_person, reseal)
+            if isinstance(result, Committed):
+                return self._turned(stored, turn, now, reseal)
+            stored = result.stored
+        raise Contended
+
+    async def _write(
+        self, stored: Stored, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
+    ) -> tuple[machine.Turn, Committed | Conflict]:
+        counters = self.counters(turn[0], sends_only=not by_person) if _send_of(turn) else ()
+        result = await self._commit(stored, turn, now, counters, reseal)
+        if not isinstance(result, StoreLimited):
+            return turn, result
+        if by_person:
+            raise self._limited(turn[0], result)
+        turn = machine.bar(turn, _limit_of(turn[0], result, sends_only=True).name)
+        result = await self._commit(stored, turn, now, (), None)
+        if isinstance(result, StoreLimited):
+            raise Unavailable("a commit without counters was limited")
+        return turn, result
+
+    def _turned(self, stored: Stored, turn: machine.Turn, now: int, reseal: Reseal | None) -> Turned:
+        v, effects = turn
+        v = replace(v, version=stored.verification.version + 1)
+        stored = replace(stored, verification=v)
+        if reseal:
+            stored = replace(stored, key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
+        self._tell(v, effects, now)
+        send = _send_of(turn)
+        return Turned(stored, send.attempt if send else None)
+
+    async def due(self, stored: Stored) -> None:
+        """What a timer asks for."""
+        turned = await self.turn(stored, machine.Due())
+        if turned.send:
+            self.carry(turned.stored, turned.send)
+
+    async def drain(self, seconds: float) -> int:
+        """Let what is under way end; give the leases of the rest back. Returns how many those were."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+        left = list(self._tasks.items())
+        for task, _ in left:
+            task.cancel()
+        if left:
+            await asyncio.gather(*(task for task, _ in left), return_exceptions=True)
+            await self._setup.store.release([verification for _, verification in left])
+        return len(left)
+
+    async def _carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None) -> None:
+        next_attempt: Attempt | None = attempt
+        while next_attempt:
+            event = await self._send(stored, next_attempt, secrets or self.secrets(stored))
+            turned = await self._written(stored, event)
+            if turned.stored.sealed != stored.sealed:  # a resend made a new code meanwhile
+                secrets = None
+            stored, next_attempt = turned.stored, turned.send
+
+    async def _written(self, stored: Stored, event: Event) -> Turned:
+        """Write a send's outcome down, even if the store is away for a while: a message that went out and is not
+        written down is sent again when its lease ends."""
+        tries = max(1, int(self._setup.pace.lease / 1000 / _STORE_PAUSE))
+        for _ in range(tries - 1):
+            try:
+                return await self.turn(stored, event)
+            except Unavailable:
+                await asyncio.sleep(_STORE_PAUSE)
+        return await self.turn(stored, event)
+
+    async def _send(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Event:
+        setup = self._setup
+        carrier = setup.carriers.get(attempt.provider)
+        if carrier is None:  # taken out of the configuration since the verification began
+            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured")
+        began = time.perf_counter()
+        try:
+            receipt = await carrier.send(self.message(stored, attempt, secrets))
+        except SendError as error:
+            return Failed(attempt.number, error.error, error.vendor_code)
+        except Exception as error:  # noqa: BLE001 - a fault in one provider's code must not strand a verification
+            setup.log.error("provider.fault", provider=attempt.provider, fault=type(error).__name__)
+            return Failed(attempt.number, ErrorClass.UNKNOWN, type(error).__name__)
+        finally:
+            setup.metrics.provider(attempt.provider, attempt.channel, time.perf_counter() - began)
+        if receipt.cost:
+            setup.metrics.cost(attempt.channel, attempt.provider, receipt.cost.micros, receipt.cost.currency)
+        return Accepted(attempt.number, receipt.message_id)
+
+    def secrets(self, stored: Stored) -> Secrets:
+        """The code and the destinations. Raises Unopenable, as it does for a verification that has ended."""
+        if stored.sealed is None:
+            raise Unopenable
+        return unpack_secrets(self._setup.keys.open(stored.key_id, stored.verification.id, stored.sealed))
+
+    def message(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Message:
+        """The message of one attempt, worded."""
+        setup, v = self._setup, stored.verification
+        app = setup.apps.get(v.app)
+        left = max(1, (v.expires_at - setup.store.now()) // 1000)
+        brief = Brief(
+            brand=app.brand if app else v.app,
+            locale=stored.locale,
+            expires_in=left,
+            purpose=v.purpose,
+            context=secrets.context or {},
+            domain=secrets.domain,
+            app_hash=secrets.app_hash,
+            max_segments=setup.segments.get(attempt.channel, 1),
+            templates=app.templates if app else {},
+        )
+        channel = Channel(attempt.channel)
+        token = setup.keys.token(v.id, attempt.number, attempt.provider)
+        callback = f"{setup.callback_base}/callbacks/{attempt.provider}/{token}"
+        return Message(
+            channel=channel,
+            to=secrets.email if channel is Channel.EMAIL else secrets.phone,
+            code=secrets.code,
+            wording=word(channel, secrets.code, brief),
+            reference=f"{v.id}.{attempt.number}",
+            lifetime=left,
+            sender=v.steps[attempt.step].sender or None,
+            callback_url=callback,
+            answer_url=f"{callback}?answer=1",
+            country=v.country,
+        )
+
+    async def _commit(
+        self, stored: Stored, turn: machine.Turn, now: int, counters: tuple[Counter, ...], reseal: Reseal | None
+    ) -> Committed | Conflict | StoreLimited:
+        v, effects = turn
+        return await self._setup.store.commit(
+            Change(
+                id=v.id,
+                version=stored.verification.version,
+                fields={"b": pack_body(v, stored.locale), **(reseal.fields if reseal else {})},
+                status=v.status if v.status is not stored.verification.status else None,
+                due=machine.due(v, now, self._setup.pace) or 0,
+                journal=record.journal(v, effects, now),
+                tombstone=self._setup.times.tombstone,
+                counters=counters,
+            )
+        )
+
+    def counters(self, v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
+        """The counters of the destination, in the order of `_kept`."""
+        groups: dict[str, list[tuple[int, int, bool]]] = {}
+        for limit in _kept(v, sends_only=sends_only):
+            groups.setdefault(limit.key, []).append((limit.amount, limit.window, limit.shadow))
+        return tuple(Counter(key, tuple(rules)) for key, rules in groups.items())
+
+    def _limited(self, v: Verification, result: StoreLimited) -> Limited:
+        limit = _limit_of(v, result, sends_only=False)
+        self._setup.metrics.limited(v.policy, limit.name, False)
+        self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
+        return Limited(limit.name, limit.amount, limit.window, result.wait)
+
+    def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
+        record.tell(self._setup, v, effects, now)
+        waiter = self._waiting.get(v.id)
+        news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)
+        if waiter and not waiter.done() and (news or v.exhausted or not v.pending):
+            waiter.set_result(v)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        verification = self._tasks.pop(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Unknown | Unopenable):
+            # Ended meanwhile, or its sealing key was taken away: there is nothing left to send or to write to.
+            self._setup.log.warning("send.abandoned", verification=verification, fault=type(error).__name__)
+            return
+        if error:
+            self._setup.log.error("send.unwritten", verification=verification, fault=type(error).__name__)
+
+
+def _send_of(turn: machine.Turn) -> Send | None:
+    return next((effect for effect in turn[1] if isinstance(effect, Send)), None)
+
+
+def _kept(v: Verification, *, sends_only: bool) -> list[SendLimit]:
+    return [limit for limit in v.limits if not (sends_only and limit.starts)]
+
+
+def _limit_of(v: Verification, result: StoreLimited, *, sends_only: bool) -> SendLimit:
+    """The limit that a counter's number and a rule's number within it stand for."""
+    groups: dict[str, list[SendLimit]] = {}
+    for limit in _kept(v, sends_only=sends_only):
+        groups.setdefault(limit.key, []).append(limit)
+    return list(groups.values())[result.counter][result.rule]

@@ -1,0 +1,119 @@
+"""What happened, written down three times: in the verification's journal, in the metrics and in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Send
+from gateway.core.model import Attempt, AttemptStatus, Verification
+from gateway.service.setup import Setup
+from gateway.store.document import Stored, pack, unpack_journal
+
+
+def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
+    """One event of a journal."""
+    return pack([max(0, now - v.created_at), name, *facts])
+
+
+def started(v: Verification) -> bytes:
+    """The first events of a journal."""
+    first = v.current
+    return entry(v, v.created_at, "created", v.policy, v.revision) + entry(v, v.created_at, "queued", 1, *_way(first))
+
+
+def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:
+    """The events of one turn."""
+    return b"".join(entry(v, now, *facts) for effect in effects for facts in _facts(effect))
+
+
+def _facts(effect: Effect) -> Iterator[tuple[Any, ...]]:
+    match effect:
+        case Changed(attempt):
+            yield (str(attempt.status), attempt.number, attempt.reason, attempt.vendor_code, attempt.message_id)
+        case FellBack(left, taken, reason):
+            yield ("resent" if reason == "resend" else "fell_back", left.number, taken.number, reason)
+            yield ("queued", taken.number, *_way(taken))
+        case Exhausted(reason):
+            yield ("exhausted", reason)
+        case Ended(status):
+            yield (str(status),)
+
+
+def _way(attempt: Attempt) -> tuple[str, str]:
+    return attempt.channel, attempt.provider
+
+
+_FACTS: dict[str, tuple[str, ...]] = {
+    "created": ("policy", "revision"),
+    "queued": ("attempt", "channel", "provider"),
+    "sent": ("attempt", "reason", "vendor_code", "message_id"),
+    "delivered": ("attempt", "reason", "vendor_code", "message_id"),
+    "silent": ("attempt", "reason", "vendor_code", "message_id"),
+    "failed": ("attempt", "reason", "vendor_code", "message_id"),
+    "fell_back": ("from_attempt", "to_attempt", "reason"),
+    "resent": ("from_attempt", "to_attempt", "reason"),
+    "exhausted": ("reason",),
+}
+
+
+def events(stored: Stored) -> list[dict[str, Any]]:
+    """The journal in words: `at` in ms, `event`, and the facts that belong to it."""
+    since = stored.verification.created_at
+    return [
+        {"at": since + at, "event": name, **{k: v for k, v in zip(_FACTS.get(name, ()), facts, strict=False) if v}}
+        for at, name, *facts in unpack_journal(stored.journal)
+    ]
+
+
+def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
+    """Count and log the effects of one turn that was committed."""
+    for effect in effects:
+        match effect:
+            case Changed(attempt):
+                _tell_attempt(setup, v, attempt, now)
+            case FellBack(left, taken, reason):
+                setup.metrics.fell_back(left.channel, taken.channel, reason)
+                setup.log.info(
+                    "fallback.taken",
+                    verification=v.id,
+                    reason=reason,
+                    from_channel=left.channel,
+                    from_provider=left.provider,
+                    to_channel=taken.channel,
+                    to_provider=taken.provider,
+                )
+            case Exhausted(reason):
+                setup.log.warning("fallback.exhausted", verification=v.id, reason=reason, attempts=len(v.attempts))
+            case Ended():
+                ended(setup, v)
+            case Send():
+                pass
+
+
+def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
+    setup.metrics.attempt(attempt.channel, attempt.provider, v.country, str(attempt.status), attempt.reason)
+    if attempt.status is AttemptStatus.DELIVERED:
+        setup.metrics.delivered(attempt.channel, attempt.provider, (now - attempt.queued_at) / 1000)
+    say = setup.log.warning if attempt.status is AttemptStatus.FAILED else setup.log.info
+    say(
+        f"attempt.{attempt.status}",
+        verification=v.id,
+        attempt=attempt.number,
+        channel=attempt.channel,
+        provider=attempt.provider,
+        country=v.country,
+        error_class=attempt.reason,
+        vendor_code=attempt.vendor_code or None,
+        message_id=attempt.message_id or None,
+    )
+
+
+def ended(setup: Setup, v: Verification) -> None:
+    """Count and log an end."""
+    setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
+    if v.status == "approved" and v.ended_at is not None:
+        setup.metrics.verified(v.current.channel, (v.ended_at - v.created_at) / 1000)
+    setup.log.info(
+        f"verification.{v.status}", verification=v.id, app=v.app, purpose=v.purpose, attempts=len(v.attempts)
+    )

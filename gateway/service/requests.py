@@ -1,0 +1,113 @@
+"""What an app may ask, and every way in which the answer can be no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a verification. Sizes and forms are already checked; destinations are not yet understood."""
+
+    app: str
+    phone: str | None = None
+    email: str | None = None
+    purpose: str = "default"
+    channels: tuple[str, ...] = ()
+    locale: str = ""
+    code: str | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    ip: str = ""
+    device: str = ""
+    app_hash: str = ""
+    domain: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    body: bytes = b""  # as it came: what the idempotency key is bound to
+    wait: int = 0  # ms that the caller will wait for a provider's acceptance
+
+    def __repr__(self) -> str:
+        return f"Start(app={self.app!r}, purpose={self.purpose!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Try a code."""
+
+    app: str
+    id: str
+    code: str
+    context: Mapping[str, str] = field(default_factory=dict)
+    phone: str | None = None
+    email: str | None = None
+    idempotency_key: str | None = None
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Check(app={self.app!r}, id={self.id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A verdict about one check. `retry_at` in ms, when there is a point in trying again later."""
+
+    id: str
+    verdict: str
+    checks_left: int
+    retry_at: int | None
+
+
+class Refused(Exception):
+    """The answer is no."""
+
+
+class NotFound(Refused):
+    """No such verification, or not this app's."""
+
+
+class NotPending(Refused):
+    """It has ended."""
+
+
+class InvalidField(Refused):
+    """A field that only the gateway can judge is wrong. `pointer` is a JSON pointer into the request."""
+
+    def __init__(self, pointer: str, reason: str, *, destination: bool = False) -> None:
+        super().__init__(f"{pointer}: {reason}")
+        self.pointer = pointer
+        self.reason = reason
+        self.destination = destination
+
+
+class Denied(Refused):
+    """A rule of the policy refused. `code` is the API's stable problem code."""
+
+    def __init__(self, code: str, rule: str, detail: str) -> None:
+        super().__init__(f"{rule}: {code}")
+        self.code = code
+        self.rule = rule
+        self.detail = detail
+
+
+class Limited(Refused):
+    """A limit refused. The same request passes `wait` ms later if nothing else comes in between."""
+
+    def __init__(self, limit: str, amount: int, window: int, wait: int) -> None:
+        super().__init__(f"limit {limit}, {wait} ms")
+        self.limit = limit
+        self.amount = amount
+        self.window = window  # ms
+        self.wait = wait  # ms
+
+
+class Overloaded(Refused):
+    """Too many messages are under way in this process."""
+
+
+class InProgress(Refused):
+    """The first request with this idempotency key has no answer yet."""
+
+
+class Mismatched(Refused):
+    """The idempotency key belongs to another request."""

@@ -1,0 +1,286 @@
+"""What an app can do with a verification: start, read, check, resend, cancel, and see why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from gateway.core import codes, machine
+from gateway.core.model import Attempt, AttemptStatus, Status, Verification
+from gateway.service import drafting, record
+from gateway.service.drafting import Destinations, Draft
+from gateway.service.engine import Engine
+from gateway.service.requests import (
+    Check,
+    Checked,
+    Denied,
+    InProgress,
+    InvalidField,
+    Limited,
+    Mismatched,
+    NotFound,
+    NotPending,
+    Overloaded,
+    Start,
+)
+from gateway.service.setup import Setup
+from gateway.store.document import Stored
+from gateway.store.steps import Created, Guessed, Idempotency, Mismatch, Misshapen, Replayed, Running, Unknown
+from gateway.store.steps import Limited as StoreLimited
+from policies import destination
+from policies.engine import decide
+from policies.model import Decision, Email, Phone, Question, Refusal
+
+T = TypeVar("T", Phone, Email)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A started verification: as it was created (`replayed` when an earlier request did), or the bytes that were
+    answered then."""
+
+    verification: Verification
+    replayed: bool = False
+    answer: bytes = b""
+    idempotency: Idempotency | None = None
+
+
+class Verifications:
+    """The use-cases. Every method raises store.steps.Unavailable when the store is away."""
+
+    def __init__(self, setup: Setup, engine: Engine) -> None:
+        self._setup = setup
+        self._engine = engine
+
+    async def start(self, request: Start) -> Begun:
+        """Start a verification and its first send. Raises InvalidField, Denied, Limited, Overloaded, Mismatched and
+        InProgress."""
+        setup = self._setup
+        if self._engine.full:
+            raise Overloaded
+        policy = setup.policies[setup.apps[request.app].policy(request.purpose)]
+        to = _destinations(request)
+        decision = decide(policy, _question(request, to))
+        if decision.refusal:
+            raise self._denied(request, decision, decision.refusal)
+        draft = self._draft(request, decision, to)
+        try:
+            result = await setup.store.create(draft.creation)
+        except Running:
+            raise InProgress from None
+        except Mismatch:
+            raise Mismatched from None
+        if isinstance(result, Created):
+            return self._begun(request, draft, decision, result)
+        if isinstance(result, Replayed):
+            return await self._replay(result)
+        raise self._limited(request, decision, draft, result)
+
+    async def settle(self, begun: Begun, wait: int) -> Verification:
+        """The verification once a provider accepted its message, or after `wait` ms."""
+        settled = await self._engine.settled(begun.verification.id, wait / 1000)
+        return settled or begun.verification
+
+    async def keep_answer(self, begun: Begun, answer: bytes) -> None:
+        """Keep what was answered, so that a repetition gets the same."""
+        if begun.idempotency and not begun.replayed:
+            await self._setup.store.keep_answer(begun.idempotency, answer)
+
+    async def read(self, app: str, verification: str) -> Verification:
+        """Raises NotFound."""
+        return (await self._stored(app, verification)).verification
+
+    async def events(self, app: str, verification: str) -> list[dict[str, Any]]:
+        """Why each thing happened, oldest first. Raises NotFound."""
+        return record.events(await self._stored(app, verification))
+
+    async def check(self, request: Check) -> Checked:
+        """Try a code. Raises InvalidField, NotFound and Mismatched, none of which costs an attempt."""
+        setup = self._setup
+        try:
+            tried = await setup.store.check(drafting.attempt(setup, request, _destinations(request)))
+        except codes.Malformed as fault:
+            raise InvalidField("/code", str(fault)) from None
+        except Misshapen as shape:
+            kind = "digits or letters" if shape.letters else "digits"
+            raise InvalidField("/code", f"this verification's code has {shape.length} {kind}") from None
+        except Unknown:
+            raise NotFound from None
+        except Mismatch:
+            raise Mismatched from None
+        setup.metrics.checked(tried.verdict)
+        setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
+        if tried.ended:
+            record.ended(setup, tried.ended.verification)
+        return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
+
+    async def resend(self, app: str, verification: str, channel: str | None) -> Verification:
+        """The next step now, or the named channel. Raises NotFound, NotPending, Limited, Denied."""
+        stored = await self._pending(app, verification)
+        v = stored.verification
+        if channel is not None and channel not in {step.channel for step in v.steps}:
+            raise Denied("no_channel", "channels", "This verification can't use that channel.")
+        now = self._setup.store.now()
+        if now < v.resend_at:
+            self._setup.metrics.limited(v.policy, "cooldown", False)
+            raise Limited("cooldown", 1, v.cooldown, v.resend_at - now)
+        reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
+        try:
+            turned = await self._engine.turn(stored, machine.Resent(channel), by_person=True, reseal=reseal)
+        except machine.Unreachable:
+            raise Denied("no_channel", "fallback", "No channel is left that can reach this destination.") from None
+        except Unknown:
+            raise NotFound from None
+        if not turned.stored.verification.pending:
+            raise NotPending
+        if turned.send:
+            self._engine.carry(turned.stored, turned.send)
+        return turned.stored.verification
+
+    async def cancel(self, app: str, verification: str) -> Verification:
+        """End it. Raises NotFound, NotPending."""
+        stored = await self._pending(app, verification)
+        try:
+            turned = await self._engine.turn(stored, machine.Canceled())
+        except Unknown:
+            raise NotFound from None
+        if turned.stored.verification.status is not Status.CANCELED:
+            raise NotPending
+        return turned.stored.verification
+
+    async def _stored(self, app: str, verification: str) -> Stored:
+        try:
+            stored, now = await self._setup.store.read(verification)
+        except Unknown:
+            raise NotFound from None
+        v = stored.verification
+        if v.app != app:
+            raise NotFound
+        if v.pending and now >= v.expires_at:  # its timer is about to say so
+            stored = replace(stored, verification=replace(v, status=Status.EXPIRED, ended_at=v.expires_at))
+        return stored
+
+    async def _pending(self, app: str, verification: str) -> Stored:
+        stored = await self._stored(app, verification)
+        if not stored.verification.pending:
+            raise NotPending
+        return stored
+
+    def _begun(self, request: Start, draft: Draft, decision: Decision, created: Created) -> Begun:
+        setup, v = self._setup, draft.stored.verification
+        first = replace(v.current, at=created.now, queued_at=created.now)
+        v = replace(
+            v,
+            created_at=created.now,
+            expires_at=created.now + v.expires_at - v.created_at,
+            resend_at=created.now + v.cooldown,
+            attempts=(first,),
+        )
+        setup.metrics.started(v.app, v.purpose, v.country)
+        for c, counter in enumerate(draft.limits):
+            for r, limit in enumerate(counter):
+                allowed = (c, r) not in created.shadows
+                setup.metrics.limited(v.policy, limit.name, allowed, shadow=limit.shadow)
+        setup.log.info(
+            "verification.started",
+            verification=v.id,
+            app=v.app,
+            purpose=v.purpose,
+            policy=v.policy,
+            revision=v.revision,
+            phone=v.phone or None,
+            email=v.email or None,
+            country=v.country or None,
+            notes=_notes(decision),
+        )
+        self._engine.carry(replace(draft.stored, verification=v), first, draft.secrets)
+        return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
+
+    async def _replay(self, replayed: Replayed) -> Begun:
+        """The first answer again: kept if the first caller waited, else what every start answers before anything has
+        happened, which the verification itself still tells."""
+        try:
+            stored, _ = await self._setup.store.read(replayed.id)
+        except Unknown:
+            raise NotFound from None
+        return Begun(as_created(stored.verification), replayed=True, answer=replayed.answer)
+
+    def _draft(self, request: Start, decision: Decision, to: Destinations) -> Draft:
+        try:
+            return drafting.draft(self._setup, request, decision, to)
+        except codes.Malformed as fault:
+            raise InvalidField("/code", str(fault)) from None
+
+    def _denied(self, request: Start, decision: Decision, refusal: Refusal) -> Denied:
+        self._refused(request, decision, refusal.rule, problem=refusal.code)
+        return Denied(refusal.code, refusal.rule, refusal.detail)
+
+    def _limited(self, request: Start, decision: Decision, draft: Draft, result: StoreLimited | Guessed) -> Limited:
+        if isinstance(result, Guessed):
+            name, amount, window = "guesses", decision.guesses.amount, decision.guesses.window
+        else:
+            limit = draft.limits[result.counter][result.rule]
+            name, amount, window = limit.name, limit.amount, limit.window
+        self._setup.metrics.limited(decision.policy, name, False)
+        self._refused(request, decision, "limits", limit=name)
+        return Limited(name, amount, window, result.wait)
+
+    def _refused(self, request: Start, decision: Decision, rule: str, **facts: str) -> None:
+        self._setup.metrics.refused(rule, request.app, request.purpose)
+        self._setup.log.info(
+            "verification.refused",
+            app=request.app,
+            purpose=request.purpose,
+            policy=decision.policy,
+            revision=decision.revision,
+            rule=rule,
+            notes=_notes(decision),
+            **facts,
+        )
+
+
+def as_created(v: Verification) -> Verification:
+    """The verification as its start answered, before anything happened to it."""
+    first = v.attempts[0]
+    queued = Attempt(1, first.step, first.channel, first.provider, AttemptStatus.QUEUED, v.created_at, v.created_at)
+    return replace(
+        v,
+        status=Status.PENDING,
+        attempts=(queued,),
+        checks_used=0,
+        resend_at=v.created_at + v.cooldown,
+        exhausted=False,
+        ended_at=None,
+    )
+
+
+def _notes(decision: Decision) -> list[str]:
+    return [f"{note.rule}: {note.says}" for note in decision.notes]
+
+
+def _destinations(request: Start | Check) -> Destinations:
+    return Destinations(
+        _understood(destination.phone, request.phone, "/to/phone"),
+        _understood(destination.email, request.email, "/to/email"),
+    )
+
+
+def _understood(read: Callable[[str], T], given: str | None, pointer: str) -> T | None:
+    try:
+        return read(given) if given is not None else None
+    except destination.Invalid as fault:
+        raise InvalidField(pointer, fault.reason, destination=True) from None
+
+
+def _question(request: Start, to: Destinations) -> Question:
+    return Question(
+        app=request.app,
+        purpose=request.purpose,
+        phone=to.phone,
+        email=to.email,
+        channels=request.channels,
+        locale=request.locale,
+        ip=request.ip,
+        device=request.device,
+    )

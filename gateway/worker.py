@@ -1,0 +1,86 @@
+"""The worker: claims the timers that are due, whoever set them, and has the engine act on each."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.service import Engine, Setup
+from gateway.store.document import Stored
+from gateway.store.steps import Claimed, Unavailable
+
+
+class Worker:
+    """Looks for due timers when the next one falls due, and at least every `poll` seconds, because other processes set
+    timers too. At most `batch` are taken at once, and no more are claimed while that many are being worked on."""
+
+    def __init__(self, setup: Setup, engine: Engine, *, poll: float = 0.2, batch: int = 64) -> None:
+        self._setup = setup
+        self._engine = engine
+        self._poll = poll
+        self._batch = batch
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Work until `stop`. Never raises: a store that is away is tried again."""
+        while not self._stopping.is_set():
+            pause = await self._round()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        """Claim nothing more."""
+        self._stopping.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for what was claimed. What is not done then is taken over by another process when its lease ends."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks), timeout=seconds)
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def tick(self) -> Claimed:
+        """One round: claim what is due and act on it, to the end. Raises Unavailable."""
+        claimed = await self._claim(self._batch)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return claimed
+
+    async def _round(self) -> float:
+        room = self._batch - len(self._tasks)
+        if room <= 0:
+            return self._poll
+        try:
+            claimed = await self._claim(room)
+        except Unavailable as fault:
+            self._setup.log.warning("store.unavailable", operation="claim", fault=str(fault))
+            return self._poll
+        if claimed.depth:
+            return 0
+        until_next = (claimed.next_due - self._setup.store.now()) / 1000 if claimed.next_due else self._poll
+        return min(max(until_next, 0.001), self._poll)
+
+    async def _claim(self, batch: int) -> Claimed:
+        setup = self._setup
+        claimed = await setup.store.claim(setup.pace.lease, batch)
+        setup.metrics.timers_due(claimed.depth)
+        if claimed.orphans:
+            setup.metrics.orphan(claimed.orphans)
+            setup.log.error("timer.orphaned", number=claimed.orphans)
+        for due in claimed.due:
+            setup.metrics.timer_late(max(0, claimed.now - due.score) / 1000)
+            task = asyncio.create_task(self._act(due.stored))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return claimed
+
+    async def _act(self, stored: Stored) -> None:
+        """Each on its own: one verification that can't be worked on must not hold up the others."""
+        try:
+            await self._engine.due(stored)
+        except Unavailable as fault:
+            self._setup.log.warning("store.unavailable", operation="due", fault=str(fault))
+        except Exception as fault:  # noqa: BLE001 - see above; its lease ends and it is tried again
+            self._setup.log.error("timer.failed", verification=stored.verification.id, fault=type(fault).__name__)
