@@ -1,0 +1,32 @@
+"""Fixtures for every test: a real Valkey, started once, and a world that runs the engine on it in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.store import embedded
+from tests.support.world import World
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real server, shared by the session: tests keep apart by their key prefix."""
+    server = embedded.start(tmp_path_factory.mktemp("v"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+async def world(valkey: str, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """The use-cases over the real store, with scripted carriers and a clock that only moves when told."""
+    async with World(valkey) as world:
+        yield world
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder for an embedded store, with a path short enough for a Unix socket."""
+    return tmp_path / "d"

@@ -1,0 +1,265 @@
+"""A small world for the engine: the real store and scripts, the real policies and wording, scripted carriers, and a
+clock that moves only when a test moves it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.testing import CapturingLogger
+
+from channels.contract import (
+    Answer,
+    Callback,
+    Channel,
+    DeliveryReport,
+    ErrorClass,
+    Forged,
+    Message,
+    Outcome,
+    Receipt,
+    ReportKind,
+    SendError,
+)
+from gateway.core.keys import Keyring
+from gateway.core.machine import Pace
+from gateway.core.model import Verification
+from gateway.service.engine import Engine
+from gateway.service.reports import Reports
+from gateway.service.requests import Check, Checked, Start
+from gateway.service.setup import App, Setup
+from gateway.service.verifications import Begun, Verifications
+from gateway.store.valkey import Store, connect
+from gateway.telemetry.labels import Labels
+from gateway.telemetry.metrics import Metrics
+from gateway.worker import Worker
+from policies.engine import Policy, compile_policy
+from policies.inheritance import resolve
+from policies.schema import PolicySettings
+
+PHONE = "+14155550123"
+EMAIL = "ana@example.org"
+CHANNELS = tuple(Channel)
+
+
+class Clock:
+    """Milliseconds that stand still until moved. Starts at the real time, so that the store's own expiry never comes
+    before the tests' one."""
+
+    def __init__(self) -> None:
+        import time
+
+        self.now = int(time.time() * 1000)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+Script = Receipt | SendError | Exception | Callable[[Message], Awaitable[Receipt]]
+
+
+@dataclass
+class FakeCarrier:
+    """A provider that does as it is told and remembers every message. The default is to accept."""
+
+    name: str
+    scripts: list[Script] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
+    channels: frozenset[Channel] = frozenset(Channel)
+
+    async def send(self, message: Message) -> Receipt:
+        self.sent.append(message)
+        script = self.scripts.pop(0) if self.scripts else Receipt(f"{self.name}-{len(self.sent)}")
+        if isinstance(script, Exception):
+            raise script
+        return script if isinstance(script, Receipt) else await script(message)
+
+    def read(self, callback: Callback) -> Outcome:
+        """Callbacks of this carrier are `kind[:error]` in the body, signed with the word signed."""
+        if callback.headers.get("x-signature") != "signed":
+            raise Forged
+        kind, _, error = callback.body.decode().partition(":")
+        if kind == "answer":
+            return Outcome(wants_message=True)
+        return Outcome((DeliveryReport(ReportKind(kind), ErrorClass(error) if error else None),))
+
+    def answer(self, message: Message | None) -> Answer:
+        return Answer(message.wording.spoken.encode() if message else b"hang up")
+
+    async def close(self) -> None:
+        return None
+
+
+POLICY: Mapping[str, Any] = {
+    "extends": "default",
+    "code": {"cooldown": "0s"},
+    "limits": {
+        "destination-10m": {"amount": 50},
+        "destination-day": {"amount": 500},
+        "destination-anyone-hour": {"amount": 500},
+    },
+    "countries": {"allow": ["US", "GB"]},
+    "fallback": [
+        {"channel": "sms", "wait": "30s"},
+        {"channel": "voice", "wait": "45s"},
+        {"channel": "email", "wait": "60s"},
+    ],
+}
+"""A policy for tests: roomy limits, no cooldown, three steps."""
+
+
+def compile_policies(raw: Mapping[str, Any], orders: Mapping[str, tuple[str, ...]]) -> dict[str, Policy]:
+    return {name: compile_policy(name, PolicySettings.model_validate(resolve(name, raw)), orders) for name in raw}
+
+
+class World:
+    """Everything that the gateway is made of, but for HTTP, configuration and the vendors."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        policies: Mapping[str, Any] | None = None,
+        orders: Mapping[str, Sequence[str]] | None = None,
+        pace: Pace | None = None,
+        clock: Clock | None = None,
+        prefix: str | None = None,
+        keys: Keyring | None = None,
+        most_sends: int = 2_000,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.prefix = prefix or f"t{uuid.uuid4().hex[:10]}"
+        self.client = connect(url)
+        self.store = Store(self.client, prefix=self.prefix, clock=self.clock)
+        self.keys = keys or Keyring(secrets.token_bytes(32), {"k1": secrets.token_bytes(32)})
+        self.one, self.two = FakeCarrier("one"), FakeCarrier("two")
+        self.registry = CollectorRegistry()
+        self.captured = CapturingLogger()
+        orders = orders or dict.fromkeys(CHANNELS, ("one", "two"))
+        raw = policies or {"default": POLICY}
+        self.setup = Setup(
+            store=self.store,
+            keys=self.keys,
+            metrics=Metrics(
+                self.registry,
+                Labels(apps={"shop": ["login"]}, carriers={"one": CHANNELS, "two": CHANNELS}),
+                "test",
+            ),
+            log=structlog.wrap_logger(self.captured, processors=[lambda _logger, _name, event: ((), event)]),
+            apps={
+                "shop": App("shop", "Shop", {"*": "default", **{name: name for name in raw}}),
+                "bank": App("bank", "Bank", {"*": "default"}),
+            },
+            policies=compile_policies(raw, {c: tuple(p) for c, p in orders.items()}),
+            carriers={"one": self.one, "two": self.two},
+            callback_base="https://otp.example",
+            pace=pace or Pace(),
+            most_sends=most_sends,
+        )
+        self.wire(self.setup)
+
+    def wire(self, setup: Setup) -> None:
+        """Build the use-cases over a setup: again, to change one thing of it."""
+        self.setup = setup
+        self.engine = Engine(setup)
+        self.verifications = Verifications(setup, self.engine)
+        self.reports = Reports(setup, self.engine)
+        self.worker = Worker(setup, self.engine)
+
+    def with_keys(self, keys: Keyring) -> None:
+        self.keys = keys
+        self.wire(replace(self.setup, keys=keys))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.engine.drain(1)
+        await self.store.close()
+
+    async def start(self, **fields: Any) -> Verification:
+        """Start, let the first message go out, and give back the verification as it then is."""
+        begun = await self.begin(**fields)
+        await self.settle()
+        return await self.verifications.read(fields.get("app", "shop"), begun.verification.id)
+
+    async def begin(self, **fields: Any) -> Begun:
+        """Only start."""
+        if "phone" not in fields and "email" not in fields:
+            fields["phone"] = PHONE
+        return await self.verifications.start(Start(**{"app": "shop", **fields}))
+
+    async def check(self, verification: Verification | str, code: str, **fields: Any) -> Checked:
+        id_ = verification if isinstance(verification, str) else verification.id
+        return await self.verifications.check(Check(**{"app": "shop", "id": id_, "code": code, **fields}))
+
+    async def settle(self) -> None:
+        """Let every send that is under way end."""
+        while self.engine.in_flight:
+            await asyncio.sleep(0.001)
+
+    async def after(self, seconds: float) -> None:
+        """Move the clock, run what became due, and let it end."""
+        self.clock.forward(seconds)
+        await self.worker.tick()
+        await self.settle()
+
+    async def report(self, verification: Verification | str, attempt: int, body: str, **how: Any) -> Answer:
+        """A vendor's callback about one attempt, by the address that the message carried."""
+        id_ = verification if isinstance(verification, str) else verification.id
+        message = next(m for m in self.sent if m.reference == f"{id_}.{attempt}")
+        assert message.callback_url is not None
+        provider, token = message.callback_url.split("/")[-2:]
+        answer = await self.reports.take(
+            how.get("provider", provider),
+            how.get("token", token),
+            Callback(
+                "POST",
+                message.callback_url,
+                {"x-signature": how.get("signature", "signed")},
+                body.encode(),
+                how.get("query", ()),
+            ),
+        )
+        await self.settle()
+        return answer
+
+    @property
+    def sent(self) -> list[Message]:
+        """Every message of every carrier."""
+        return [*self.one.sent, *self.two.sent]
+
+    def code(self, verification: Verification | str) -> str:
+        """The code, read from a message as a person would."""
+        id_ = verification if isinstance(verification, str) else verification.id
+        return next(m.code for m in reversed(self.sent) if m.reference.startswith(id_))
+
+    def wrong(self, verification: Verification | str) -> str:
+        """A code of the right form that is not it."""
+        code = self.code(verification)
+        return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}d}"
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples that have these labels."""
+        return sum(
+            sample.value
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def logged(self) -> list[dict[str, Any]]:
+        return [call.kwargs for call in self.captured.calls]
