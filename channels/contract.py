@@ -80,6 +80,9 @@ class Wording:
     html: str = ""
     spoken: str = ""
 
+    def __repr__(self) -> str:
+        return f"Wording({self.language})"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
+
+ChannelName = Literal["sms", "voice", "whatsapp", "email"]
+"""The channels that a policy can name. Email goes to an address, the others to a phone number."""
 
 
 class NumberType(StrEnum):
@@ -36,8 +40,10 @@ class Phone:
 
     @property
     def masked(self) -> str:
-        """As shown in answers and logs: +1415*****23."""
-        return f"{self.e164[:5]}{'*' * max(1, len(self.e164) - 7)}{self.e164[-2:]}"
+        """As shown in answers and logs: +1415*****23. A short number shows less of its head: five digits stay hidden
+        where there are enough, four in the shortest numbers that exist."""
+        head = max(2, min(5, len(self.e164) - 7))
+        return f"{self.e164[:head]}{'*' * (len(self.e164) - head - 2)}{self.e164[-2:]}"
 
     def __repr__(self) -> str:
         return f"Phone({self.masked})"
@@ -110,7 +116,7 @@ class Limit:
     name: str
     scope: str  # what the counter is shared within, already resolved: "", an app's name, or "app/policy"
     per: str  # the dimensions, joined: "destination", "ip", "ip+country"
-    subject: str  # the value of those dimensions; holds numbers and addresses in the clear: seal before storing
+    subject: str = field(repr=False)  # the value of those dimensions, numbers in the clear: seal before storing
     amount: int
     window: int  # milliseconds
     counts: Counts = Counts.STARTS
@@ -154,5 +160,5 @@ class Decision:
     code: CodeSettings
     steps: tuple[Step, ...] = ()
     limits: tuple[Limit, ...] = ()
-    guesses: GuessBudget | None = None
+    guesses: GuessBudget = GuessBudget(100, 86_400_000)
     notes: tuple[Note, ...] = field(default=())

@@ -31,13 +31,12 @@ def wording(_code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Word
     title = brief.templates.get("subject") or phrases.of_purpose("title", brief.purpose)
     own = _paragraphs(phrases, said)
     paragraphs = said.with_context(brief.templates["email"]).split("\n\n") if "email" in brief.templates else own
-    values = said.values | {"context": "\n".join(said.details)}
-    subject = fill(title, values)
+    values = said.values | {"context": "\n".join(f"{label}: {value}" for label, value in said.details)}
     text = [title, *own] if paragraphs is own else paragraphs
     return Wording(
         text="\n\n".join(fill(paragraph, values) for paragraph in text) + "\n",
         language=phrases.language,
-        subject=subject,
+        subject=fill(title, said.values),
         html=_page(title, paragraphs, phrases, said),
     )
 
@@ -50,7 +49,9 @@ def _paragraphs(phrases: Phrases, said: Sentences) -> list[str]:
 def _page(title: str, paragraphs: list[str], phrases: Phrases, said: Sentences) -> str:
     values = {name: f"<bdi>{html.escape(value)}</bdi>" for name, value in said.values.items()}
     values["code"] = f'<bdi dir="ltr">{html.escape(said.values["code"])}</bdi>'
-    values["context"] = "<br>".join(f"<bdi>{html.escape(detail)}</bdi>" for detail in said.details)
+    values["context"] = "<br>".join(
+        f"<bdi>{html.escape(label)}</bdi>: <bdi>{html.escape(value)}</bdi>" for label, value in said.details
+    )
     return _frame().substitute(
         language=phrases.language,
         direction=phrases["direction"],

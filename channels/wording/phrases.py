@@ -94,8 +94,6 @@ def negotiate(locale: str) -> str:
         if found := known.get("-".join(subtags)):
             return found
         subtags.pop()
-        if subtags and len(subtags[-1]) == 1:  # "en-x-pirate" is next shortened to "en"
-            subtags.pop()
     return DEFAULT
 
 

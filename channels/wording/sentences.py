@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from channels.wording.brief import Brief
 from channels.wording.phrases import Phrases
@@ -12,15 +12,15 @@ from channels.wording.templates import fill
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """The parts in one language. Never log one: it holds the code."""
+    """The parts in one language. `values` holds the code."""
 
     message: str  # still a template: the brand may have to be shortened
-    details: tuple[str, ...]  # the context, one entry each: "Amount: 12.50 EUR"
+    details: tuple[tuple[str, str], ...]  # the context: ("Amount", "12.50 EUR")
     expiry: str
     warning: str
     gap: str  # between sentences
-    values: dict[str, str]  # of the placeholders
-    templates: Mapping[str, str]  # the operator's
+    values: dict[str, str] = field(repr=False)  # of the placeholders
+    templates: Mapping[str, str] = field(repr=False)  # the operator's
 
     def whole(self, brand: str = "", *, expiry: bool = True, warning: bool = True) -> str:
         """Everything, or what is left of it. The context is always there: whoever approves must see what."""
@@ -41,7 +41,8 @@ class Sentences:
 
 
 def sentences(code: str, brief: Brief, phrases: Phrases) -> Sentences:
-    details = tuple(f"{phrases.label(name)}: {value}" for name, value in brief.context.items())
+    """The parts of what the brief asks for, in the language of the phrases."""
+    details = tuple((phrases.label(name), value) for name, value in brief.context.items())
     time = phrases.duration(brief.expires_in)
     return Sentences(
         message=phrases.of_purpose("message", brief.purpose),
@@ -52,7 +53,7 @@ def sentences(code: str, brief: Brief, phrases: Phrases) -> Sentences:
         values={
             "brand": brief.brand,
             "code": code,
-            "context": phrases["pause"].join(details),
+            "context": phrases["pause"].join(f"{label}: {value}" for label, value in details),
             "minutes": str(max(1, brief.expires_in // 60)),
             "time": time,
         },

@@ -1,10 +1,10 @@
 """The text of an SMS: as much as fits the segments that may be paid for, and the lines that let it fill itself in.
 
 The full text is tried first, then, until one fits: without "do not share", without the lifetime, and only
-"brand: code". At each stage a brand that alone costs the cheap alphabet is tried again in GSM-7 letters (Łódź: Lodz),
-before anything else is given up. Last, the brand is cut. The code and the context are never touched. If nothing fits
-(a long context does that), the fullest text that takes the fewest segments is sent: a code that doesn't arrive costs
-more than a segment.
+"brand: code". At each stage the brand is tried again in GSM-7 letters (Łódź: Lodz) before anything more is given up,
+since it may be all that keeps the text from the cheap alphabet. Last, the brand is cut. The code and the context are
+never touched. If nothing fits (a long context does that), the fullest text that takes the fewest segments is sent: a
+code that doesn't arrive costs more than a segment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from channels.wording.brief import Brief
 from channels.wording.gsm7 import is_gsm7, respell, segments
 from channels.wording.sentences import Sentences
 
-RETRIEVABLE = 140  # bytes: "Be no longer than 140 bytes", Android's guide to SMS Retriever, read 2026-11
+RETRIEVABLE = 140  # bytes: "no longer than 140 bytes", Google, "Perform SMS verification on a server"
 
 SHORTEST_BRAND = 4  # characters
 
@@ -57,20 +57,14 @@ def _stages(brand: str, said: Sentences) -> Iterator[str]:
     """Ever shorter texts. An operator's own text has one stage, since nobody else knows what may be left out."""
     plain = respell(brand)
     if "sms" in said.templates:
-        yield from _either(said.operators("sms"), said.operators("sms", plain))
+        yield from (said.operators("sms"), said.operators("sms", plain))
         return
     for expiry, warning in ((True, True), (True, False), (False, False)):
-        kept = said.whole(expiry=expiry, warning=warning)
-        yield from _either(kept, said.whole(plain, expiry=expiry, warning=warning))
-    yield from _either(_terse(brand, said), _terse(plain, said))
+        for spelled in (brand, plain):
+            yield said.whole(spelled, expiry=expiry, warning=warning)
+    yield from (_terse(brand, said), _terse(plain, said))
     for shorter in _cut(plain if is_gsm7(_terse(plain, said)) else brand):
         yield _terse(shorter, said)
-
-
-def _either(full: str, respelled: str) -> Iterator[str]:
-    yield full
-    if not is_gsm7(full) and is_gsm7(respelled):
-        yield respelled
 
 
 def _terse(brand: str, said: Sentences) -> str:

@@ -32,7 +32,7 @@ def _sms(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Wording:
 
 
 def _whatsapp(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Wording:
-    """For the simulator and for logs of sandboxes: the vendors send templates of their own, registered with Meta."""
+    """For the simulator and for display: the vendors send templates of their own, which Meta has approved."""
     return Wording(said.operators("whatsapp") or said.whole(), phrases.language)
 
 
@@ -51,7 +51,7 @@ def _spoken(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> str:
         once = fill(said.with_context(template), said.values | {"code": digits})
         return _plain(f"{once} {once}")
     title = fill(phrases.of_purpose("title", brief.purpose), said.values)
-    details = f"{phrases['pause'].join(said.details)}{phrases['stop']}" if said.details else ""
+    details = f"{said.values['context']}{phrases['stop']}" if said.details else ""
     return _plain(
         f"{phrases['hello']} {details}{title}: {digits}{phrases['again']}: {digits}{phrases['secrecy']}",
     )

@@ -1,0 +1,91 @@
+"""Runs a policy's rules in order: the first refusal wins, and a rule in shadow only notes what it would have done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from policies.model import CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
+from policies.rules import address, channels, code, country, limits, number_type, route
+from policies.rules.finding import Finding
+from policies.schema import PolicySettings, revision
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # no slash: a limit's scope is "app/policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy, worked out as far as it can be before a question is asked."""
+
+    name: str
+    revision: str
+    settings: PolicySettings
+    routes: route.Routes
+    countings: limits.Countings
+    code: CodeSettings
+    code_says: str
+    guesses: GuessBudget
+
+
+Judge = Callable[[Policy, Question, tuple[Step, ...]], Finding]
+
+RULES: tuple[tuple[str, Judge], ...] = (
+    ("address", lambda _, question, steps: address.judge(question, steps)),
+    ("channels", lambda _, question, steps: channels.judge(question, steps)),
+    ("country", lambda policy, question, steps: country.judge(policy.settings.countries, question, steps)),
+    ("number_type", lambda policy, question, steps: number_type.judge(policy.settings.number_types, question, steps)),
+    ("route", lambda _, question, steps: route.judge(question, steps)),
+    ("limits", lambda policy, question, steps: limits.judge(policy.countings, policy.name, question, steps)),
+    ("code", lambda policy, _, steps: Finding(steps, policy.code_says)),
+)
+"""The rules in their order: what is cheap to say and final comes first."""
+
+
+def compile_policy(
+    name: str,
+    settings: PolicySettings,
+    orders: Mapping[str, tuple[str, ...]],
+    available: Mapping[str, Collection[str]] | None = None,
+) -> Policy:
+    """Work a policy out. Raises ValueError for a name that can't be used.
+
+    `orders` is each channel's own order of providers. `available` is every provider that is configured and enabled, by
+    channel: others that the policy names are passed over. None takes all that it names to be there.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("a policy's name has letters, digits, dots, hyphens and underscores, 64 at the most")
+    return Policy(
+        name=name,
+        revision=revision(settings),
+        settings=settings,
+        routes=route.plan(settings.fallback, settings.countries.rules, orders, available),
+        countings=limits.prepare(settings.limits),
+        code=code.settle(settings.code),
+        code_says=code.describe(settings.code),
+        guesses=code.budget(settings.guesses),
+    )
+
+
+def decide(policy: Policy, question: Question) -> Decision:
+    """Answer one question. Never raises, never waits, and always gives the same answer to the same question."""
+    steps = policy.routes.to(question)
+    counted: tuple[Limit, ...] = ()
+    notes: list[Note] = []
+    for name, judge in RULES:
+        found = judge(policy, question, steps)
+        shadow = _in_shadow(policy, name)
+        notes.append(Note(name, found.says, refused=found.refusal is not None, shadow=shadow))
+        if shadow:
+            continue
+        if found.refusal is not None:
+            return Decision(policy.name, policy.revision, found.refusal, policy.code, notes=tuple(notes))
+        steps, counted = found.steps, counted + found.limits
+    return Decision(
+        policy.name, policy.revision, None, policy.code, steps, counted, guesses=policy.guesses, notes=tuple(notes)
+    )
+
+
+def _in_shadow(policy: Policy, rule: str) -> bool:
+    settings = policy.settings
+    return (rule == "country" and settings.countries.shadow) or (rule == "number_type" and settings.number_types.shadow)

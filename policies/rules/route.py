@@ -1,0 +1,86 @@
+"""The fallback order: which channels, through which providers, with how long a wait, by country where it differs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from policies.model import ChannelName, Question, Refusal, Step
+from policies.rules.country import CountryRule, Providers, Wait
+from policies.rules.finding import Finding, sift
+
+
+class StepSettings(BaseModel):
+    """One step of the fallback."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channel: ChannelName = Field(description="sms, voice, whatsapp or email.")
+    wait: Wait = Field(description="How long to wait for a sign of delivery before the next step.")
+    providers: Providers | None = Field(
+        None, description="The providers to try, in order; left out: the channel's own order from the configuration."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The steps of every country, worked out once. A step that no provider can carry has no providers."""
+
+    default: tuple[Step, ...]
+    by_country: Mapping[str, tuple[Step, ...]]
+
+    def to(self, question: Question) -> tuple[Step, ...]:
+        """The steps for the number's country; for email alone, the default ones."""
+        if question.phone is None:
+            return self.default
+        return self.by_country.get(question.phone.country, self.default)
+
+
+def plan(
+    fallback: Sequence[StepSettings],
+    rules: Mapping[str, CountryRule],
+    orders: Mapping[str, tuple[str, ...]],
+    available: Mapping[str, Collection[str]] | None,
+) -> Routes:
+    """Work the routes out. `orders` is each channel's own order of providers; `available` all that are configured and
+    enabled, by channel, and None takes every provider that a policy names to be there."""
+
+    def steps(rule: CountryRule) -> tuple[Step, ...]:
+        return tuple(_step(step, rule, orders, available) for step in _ordered(fallback, rule.channels))
+
+    return Routes(steps(CountryRule()), {country: steps(rule) for country, rule in rules.items()})
+
+
+def _ordered(fallback: Sequence[StepSettings], channels: tuple[ChannelName, ...]) -> Sequence[StepSettings]:
+    """A country's order is about its numbers, so an email step that it doesn't name stays, after the others."""
+    if not channels:
+        return fallback
+    order = dict.fromkeys((*channels, "email"))
+    return [step for channel in order for step in fallback if step.channel == channel]
+
+
+def _step(
+    step: StepSettings,
+    rule: CountryRule,
+    orders: Mapping[str, tuple[str, ...]],
+    available: Mapping[str, Collection[str]] | None,
+) -> Step:
+    """The country's word goes before the step's, and the step's before the channel's own order."""
+    channel = step.channel
+    providers = rule.providers.get(channel) or step.providers or orders.get(channel, ())
+    if available is not None:
+        providers = tuple(provider for provider in providers if provider in available.get(channel, ()))
+    return Step(channel, providers, rule.wait.get(channel, step.wait), rule.sender.get(channel, ""))
+
+
+_REFUSAL = Refusal("no_channel", "route", "No provider is configured for the channels that are left.")
+
+
+def judge(question: Question, steps: tuple[Step, ...]) -> Finding:
+    """Keep the steps that some provider can carry."""
+    where = question.phone.country if question.phone else "email"
+    found = sift(steps, lambda step: bool(step.providers), f"for {where}", _REFUSAL)
+    order = ", ".join([step.channel for step in found.steps]) or "no provider left"
+    return Finding(found.steps, f"{found.says}: {order}", found.refusal)
