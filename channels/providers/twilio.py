@@ -207,7 +207,7 @@ class Twilio:
         language = message.wording.language
         voice = by_language(self._settings.voices, language)
         say = {"voice": voice} if voice else {"language": say_language(language)}
-        response.say(message.wording.spoken or message.wording.text, loop=2, **say)
+        response.say(message.wording.spoken or message.wording.text, **say)  # the wording says the code twice itself
         return str(response)
 
     def _refusal(self, reply: Reply) -> SendError:

@@ -162,7 +162,7 @@ async def test_without_detection_and_without_an_answer_url_the_script_goes_along
     form = dict(await sent(vendor, replace(VOICE, answer_url=None), machine_detection=False))
     assert "MachineDetection" not in form
     assert form["Twiml"].endswith(
-        '<Response><Say language="en-US" loop="2">Your code is 4, 8, 2, 9, 1, 3.</Say></Response>'
+        '<Response><Say language="en-US">Your code is 4, 8, 2, 9, 1, 3.</Say></Response>'
     )
 
 

@@ -341,7 +341,7 @@ def say(message: Message, twilio: Twilio = TWILIO) -> ET.Element:
 def test_the_code_is_said_twice_in_the_language_of_the_wording() -> None:
     element = say(spoken("Seu código é 4, 8, 2.", "pt-BR"))
     assert element.text == "Seu código é 4, 8, 2."
-    assert element.attrib == {"language": "pt-BR", "loop": "2"}
+    assert element.attrib == {"language": "pt-BR"}
 
 
 def test_markup_in_the_words_stays_words() -> None:
@@ -376,7 +376,7 @@ def test_a_language_is_said_in_the_nearest_of_twilios(language: str, said: str) 
 
 def test_a_voice_of_the_operators_choice_brings_its_own_language() -> None:
     element = say(spoken("x", "hi-IN"), provider(voices={"hi": "Polly.Aditi"}))
-    assert element.attrib == {"voice": "Polly.Aditi", "loop": "2"}
+    assert element.attrib == {"voice": "Polly.Aditi"}
 
 
 def test_with_nothing_left_to_say_the_call_ends() -> None:
