@@ -40,7 +40,8 @@ class Measure:
 
 
 def config(folder: Path, store: str) -> Path:
-    """A gateway with everything on: limits, sealing, metrics, one log line, timers; and a provider that sends nothing."""
+    """A gateway with everything on: limits, sealing, metrics, logs, timers; and a provider that sends nothing."""
+    sms = [{"channel": "sms", "wait": "30s"}]
     text = {
         "mode": "development",
         "server": {"port": PORTS["gateway"]},
@@ -51,7 +52,9 @@ def config(folder: Path, store: str) -> Path:
         "apps": {"bench": {"name": "Bench", "keys": [{"id": "k", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]}},
         "providers": {"null": {"type": "bench.null:build"}},
         "channels": {"sms": {"providers": ["null"]}},
-        "policies": {"default": {"extends": "development", "code": {"cooldown": 0}}},
+        "policies": {
+            "default": {"extends": "development", "limits": {"app-hour": {"amount": 10_000_000}}, "fallback": sms}
+        },
     }
     path = folder / "config.yaml"
     path.write_text(json.dumps(text))
@@ -104,7 +107,8 @@ def starts(numbers: Iterator[int]) -> Request:
     def request() -> bytes:
         n = next(numbers)
         to = f"+1{212 + n // 7_000_000 % 700}{2000000 + n % 7_000_000:07d}"
-        body = {"to": {"phone": to}, "code": CODE, "client": {"ip": f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}"}}
+        client = {"ip": f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "device": f"d{n}"}
+        body = {"to": {"phone": to}, "code": CODE, "client": client}
         return post("/v1/verifications", json.dumps(body).encode(), auth)
 
     return request
@@ -118,7 +122,7 @@ def checks(ids: Iterator[str]) -> Request:
 
 def measured(result: Result, cpu: float, what: str) -> Measure:
     if result.failures:
-        raise SystemExit(f"{what}: {result.failures} of {len(result.latencies)} answers had another status")
+        raise SystemExit(f"{what}: {result.failures} answers had another status, the last: {result.refusal.decode()}")
     n = len(result.latencies)
     return Measure(result.throughput, result.percentile(0.5) * 1000, result.percentile(0.99) * 1000, cpu / n)
 

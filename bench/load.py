@@ -18,6 +18,7 @@ class Result:
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     failures: int = 0
+    refusal: bytes = b""  # the last answer that failed
     bodies: list[bytes] = field(default_factory=list)
 
     @property
@@ -67,6 +68,7 @@ class Client(asyncio.Protocol):
         self._result.latencies.append(time.perf_counter() - self._began)
         if not head.startswith(b"HTTP/1.1 " + self._status):
             self._result.failures += 1
+            self._result.refusal = rest
         if self._keep:
             self._result.bodies.append(rest)
         self._send()

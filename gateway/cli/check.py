@@ -1,0 +1,27 @@
+"""`otp-gateway check`: tries a code at a running gateway."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from gateway.cli import client
+
+
+@click.command("check")
+@click.argument("verification")
+@click.argument("code")
+@client.where
+def command(verification: str, code: str, url: str, key_file: Path, as_json: bool) -> None:
+    """Try CODE for VERIFICATION, the id that `send` printed. Ends with 0 only when the code is right."""
+    answer = client.call(url, key_file, f"/v1/verifications/{verification}/check", {"code": code})
+    approved = answer["approved"]
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    else:
+        left = f", {answer['checks_left']} checks left" if answer["verdict"] == "wrong" else ""
+        click.echo(click.style(answer["verdict"], fg="green" if approved else "red") + left)
+    if not approved:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,86 @@
+"""Talks to a running gateway for the commands `send` and `check`, as any app would."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_TIMEOUT = 45.0  # seconds; a start may be held for 30
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def where(command: F) -> F:
+    """The options that say which gateway and as which app."""
+    url = click.option(
+        "--url",
+        default="http://127.0.0.1:8080",
+        envvar="OTP_GATEWAY_URL",
+        show_default=True,
+        show_envvar=True,
+        help="Where the gateway answers.",
+    )
+    key = click.option(
+        "--key-file",
+        type=click.Path(path_type=Path),
+        default=Path("data/demo-api-key"),
+        show_default=True,
+        help="The file that holds the API key, unless OTP_GATEWAY_API_KEY has it.",
+    )
+    plain = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
+    return url(key(plain(command)))
+
+
+def call(
+    url: str, key_file: Path, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The answer to a POST. Ends the command with 1 and the problem's own words when it is refused."""
+    request = urllib.request.Request(  # noqa: S310 - the address is the operator's own
+        url.rstrip("/") + path,
+        data=json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {_key(key_file)}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - as above
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as refusal:
+        raise click.ClickException(_told(refusal)) from None
+    except (OSError, ValueError) as fault:
+        reason = getattr(fault, "reason", fault)
+        raise click.ClickException(f"no gateway answers at {url}: {reason}. Start it, or name another --url.") from None
+
+
+def _key(file: Path) -> str:
+    key = os.environ.get("OTP_GATEWAY_API_KEY")
+    if key:
+        return key.strip()
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise click.ClickException(
+            f"there is no API key in {file}: set OTP_GATEWAY_API_KEY, or name another --key-file."
+        ) from None
+
+
+def _told(refusal: urllib.error.HTTPError) -> str:
+    try:
+        problem = json.load(refusal)
+    except ValueError:
+        return f"refused with status {refusal.code}"
+    lines = [f"{problem.get('code', refusal.code)}: {problem.get('detail') or problem.get('title', '')}"]
+    lines += [f"  {error.get('pointer')}: {error.get('reason')}" for error in problem.get("errors", ())]
+    if refusal.headers.get("Retry-After"):
+        lines.append(f"  try again in {refusal.headers['Retry-After']} s")
+    return "\n".join(lines)

@@ -1,0 +1,279 @@
+"""The configuration's schema: every key, what it means and what it is when it is left out."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from channels.contract import SecretRef
+from channels.wording import check_brand
+from policies.duration import Duration, within
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+
+
+def _name(text: str) -> str:
+    """Names appear in addresses, metrics and file names."""
+    if _NAME.fullmatch(text) is None:
+        raise ValueError(
+            "not a usable name: write lower-case letters, digits, hyphens and underscores, a letter first, 63 at most"
+        )
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+
+
+def _purpose(text: str) -> str:
+    return text if text == "*" else _name(text)
+
+
+Purpose = Annotated[str, AfterValidator(_purpose)]
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("not a network: write an address or a range, such as 10.0.0.0/8 or fd00::/8") from None
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an address: write one such as https://otp.example.org")
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("has more than an address: write only the scheme, the host and if need be a port and a path")
+    return text.rstrip("/")
+
+
+def _store_url(text: str) -> str:
+    if text == "embedded" or re.fullmatch(r"unix:///\S+", text):
+        return text
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("not a store: write embedded, unix:///path, redis://host:6379/0 or rediss://host:6379/0")
+    if "@" in parts.netloc:
+        raise ValueError("a password is never written in the configuration: write store.username and store.password")
+    return text
+
+
+def _sha256(text: str) -> str:
+    if text.startswith("otp_"):
+        raise ValueError(
+            "the key itself is never written in the configuration: write what `otp-gateway keys hash` says"
+        )
+    if re.fullmatch(r"[0-9a-f]{64}", text) is None:
+        raise ValueError("not a SHA-256: write the 64 hexadecimal digits that `otp-gateway keys new` prints")
+    return text
+
+
+def _locale(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", text) is None:
+        raise ValueError("not a language tag: write one such as en or pt-BR")
+    return text
+
+
+def _prefix(text: str) -> str:
+    """A brace would move the hash tag that keeps a verification's keys in one slot of a cluster."""
+    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,32}", text) is None:
+        raise ValueError("not a usable prefix: write 1 to 32 letters, digits, dots, colons, hyphens and underscores")
+    return text
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _length(default: str, description: str) -> Any:
+    """A field for a length of time, with its default as people write it."""
+    return Field(default, validate_default=True, description=description)
+
+
+class ServerSettings(_Section):
+    """Where the API listens, and under which address vendors reach it."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on; 0.0.0.0 for all of them.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
+        None,
+        description="The address under which vendors call back. Left out: where the server listens, in development; "
+        "needed in production with any provider that reports deliveries.",
+    )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        (), max_length=64, description="Networks whose X-Forwarded-For is believed: your load balancers, nobody else."
+    )
+    max_body: int = Field(65_536, ge=1024, le=1_048_576, description="Bytes of a request's body, at the most.")
+
+
+class MetricsSettings(_Section):
+    """Where Prometheus reads: a listener of its own, never the public one."""
+
+    enabled: bool = Field(True, description="false opens no listener for metrics.")
+    host: str = Field("127.0.0.1", min_length=1, description="The address to listen on.")
+    port: int = Field(9464, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+
+
+class LogSettings(_Section):
+    """What is logged, and how it looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json, console for people, or auto: console in development, json in production."
+    )
+
+
+class StoreSettings(_Section):
+    """Where the state lives: Valkey or Redis, always."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = Field(
+        "embedded",
+        description="embedded starts a Valkey of its own; or unix:///path, redis://host:port/db, rediss://host:port/db "
+        "(TLS).",
+    )
+    username: str | None = Field(None, min_length=1, description="The ACL user. Left out: the default user.")
+    password: SecretRef | None = Field(None, description="The password of the store, by reference.")
+    directory: Path = Field(
+        Path("data"),
+        description="The folder of the embedded store, and of the keys that development makes; relative to where the "
+        "gateway is started.",
+    )
+    fsync: Literal["everysec", "always"] = Field(
+        "everysec", description="When the embedded store writes to disk: each second, or before each answer."
+    )
+    prefix: Annotated[str, AfterValidator(_prefix)] = Field("otp", description="How the store's keys begin.")
+    timeout: Annotated[Duration, within("100ms", "30s")] = _length("2s", "How long one call to the store may take.")
+    connections: int = Field(64, ge=1, le=1000, description="Connections to the store, at the most.")
+
+
+class SealingKey(SecretRef):
+    """A key that seals codes and destinations, and its id."""
+
+    id: Name = Field(description="What the stored state names the key by. Never give an id to another key.")
+
+
+class SecretSettings(_Section):
+    """The gateway's own keys: 32 random bytes or more each, in base64, in hex or as text."""
+
+    lookup: SecretRef | None = Field(
+        None,
+        description="The key under which destinations are hashed. Left out: made by development, needed in production.",
+    )
+    sealing: tuple[SealingKey, ...] = Field(
+        (),
+        max_length=8,
+        description="The keys that seal codes and destinations: the first seals, all open. To rotate, put a new one "
+        "first, and take the old one out a day later.",
+    )
+
+
+class EngineSettings(_Section):
+    """How the work is done. The defaults suit most."""
+
+    lease: Annotated[Duration, within("3s", "5m")] = _length(
+        "15s",
+        "How long a process may take over one send before another takes it over; longer than any provider's timeout.",
+    )
+    poll: Annotated[Duration, within("10ms", "10s")] = _length("200ms", "How often timers are looked for.")
+    batch: int = Field(64, ge=1, le=1000, description="Timers taken at once, at the most.")
+    min_useful: Annotated[Duration, within("0s", "10m")] = _length(
+        "60s", "A message that would leave less than this of the code's life is not sent."
+    )
+    sends: int = Field(
+        2000, ge=1, le=100_000, description="Messages under way at once in this process; more is answered with 503."
+    )
+    drain: Annotated[Duration, within("0s", "10m")] = _length("25s", "How long a stopping process finishes its work.")
+    tombstone: Annotated[Duration, within("1m", "31d")] = _length(
+        "24h", "How long an ended verification can still be read."
+    )
+    idempotency: Annotated[Duration, within("1m", "7d")] = _length("24h", "How long an Idempotency-Key is remembered.")
+
+
+class ApiKey(_Section):
+    """One of an app's keys. The configuration knows its hash only."""
+
+    id: Name = Field(description="A name for logs, so that a key can be told from the app's others.")
+    sha256: Annotated[str, AfterValidator(_sha256)] = Field(
+        description="The SHA-256 of the key in hex, as `otp-gateway keys new` prints it."
+    )
+
+
+class AppSettings(_Section):
+    """A client of the gateway."""
+
+    name: Annotated[str, AfterValidator(check_brand)] = Field(
+        description="The brand that messages show, 40 characters at the most."
+    )
+    keys: tuple[ApiKey, ...] = Field(
+        (),
+        max_length=16,
+        description="The app's API keys; several while they are rotated. Left out in development: one is made.",
+    )
+    locale: Annotated[str, AfterValidator(_locale)] = Field(
+        "en", description="The language of messages when a request names none."
+    )
+    policies: dict[Purpose, str] = Field(
+        {"*": "default"}, max_length=64, description="The policy for each purpose; * is for every other purpose."
+    )
+    templates: dict[str, str] = Field(
+        default_factory=dict,
+        description="Texts of your own instead of ours, by sms, voice, whatsapp, email and subject (the email's), with "
+        "{brand}, {code}, {time}, {minutes} and {context}.",
+    )
+
+
+class ChannelSettings(_Section):
+    """What carries a channel."""
+
+    providers: tuple[str, ...] = Field(
+        (), max_length=16, description="The providers to try, in order. Empty: the channel is not offered."
+    )
+
+
+class SmsSettings(ChannelSettings):
+    """What carries SMS."""
+
+    max_segments: int = Field(
+        1, ge=1, le=6, description="Parts of one SMS, each of which costs: longer wording is shortened to fit."
+    )
+
+
+class ChannelsSettings(_Section):
+    """The channels, and the providers of each."""
+
+    sms: SmsSettings = Field(SmsSettings(), description="Text messages.")
+    voice: ChannelSettings = Field(ChannelSettings(), description="Calls that say the code.")
+    whatsapp: ChannelSettings = Field(ChannelSettings(), description="WhatsApp messages.")
+    email: ChannelSettings = Field(ChannelSettings(), description="Email.")
+
+
+class Config(_Section):
+    """The whole file."""
+
+    mode: Literal["development", "production"] = Field(
+        "production",
+        description="development makes missing keys and allows the simulator; production makes up nothing.",
+    )
+    server: ServerSettings = Field(ServerSettings(), description="The API's listener.")
+    metrics: MetricsSettings = Field(MetricsSettings(), description="The listener for Prometheus.")
+    log: LogSettings = Field(LogSettings(), description="Logs.")
+    store: StoreSettings = Field(StoreSettings(), description="The store.")
+    secrets: SecretSettings = Field(SecretSettings(), description="The gateway's own keys.")
+    engine: EngineSettings = Field(EngineSettings(), description="The engine's times and sizes.")
+    apps: dict[Name, AppSettings] = Field(description="The apps that may call, by name.", min_length=1)
+    providers: dict[Name, dict[str, Any]] = Field(
+        description="The accounts with vendors, by a name of your own.", min_length=1
+    )
+    channels: ChannelsSettings = Field(ChannelsSettings(), description="Which providers carry which channel.")
+    policies: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What may be sent where, how often and in which order, by name."
+    )

@@ -1,0 +1,105 @@
+"""Puts the policies together: what each extends is merged in, validated, and compiled with the channels' providers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.config.explain import judged
+from gateway.config.fault import Path, instead
+from gateway.config.reader import Document
+from gateway.config.shape import entry
+from policies.engine import Policy, compile_policy
+from policies.inheritance import Unresolvable, presets, resolve
+from policies.schema import PolicySettings
+
+Raw = Mapping[str, Any]
+
+_PLACED = re.compile(r"policies\.(?P<path>[^:\s]+): (?P<said>.*)", re.DOTALL)
+
+
+def wanted(policies: Raw, apps: Raw) -> dict[str, Path]:
+    """The policies to put together, each with where it is named: all in the file, and the presets that apps name."""
+    names: dict[str, Path] = {name: ("policies", name) for name in policies}
+    for app, raw in apps.items():
+        chosen = raw.get("policies", {"*": "default"}) if isinstance(raw, Mapping) else {}
+        for purpose, name in chosen.items() if isinstance(chosen, Mapping) else ():
+            if isinstance(name, str) and name in presets():
+                names.setdefault(name, ("apps", app, "policies", purpose))
+    return names
+
+
+def settled(names: Mapping[str, Path], policies: Raw, document: Document) -> dict[str, PolicySettings]:
+    """What each policy says, ancestors included. Faults go to the document, where the words stand that are wrong."""
+    found: dict[str, PolicySettings] = {}
+    for name in names:
+        settings = _settle(name, policies, document)
+        if settings is not None:
+            found[name] = settings
+    return found
+
+
+def _settle(name: str, policies: Raw, document: Document) -> PolicySettings | None:
+    try:
+        said = resolve(name, policies)
+    except Unresolvable as error:
+        _unresolvable(name, str(error), document)
+        return None
+    settings, complaints = judged(PolicySettings, said, strict=False)
+    for place, problem, remedy in complaints:
+        document.complain(("policies", _writer(name, place, policies), *place), problem, remedy)
+    return settings
+
+
+def _unresolvable(name: str, message: str, document: Document) -> None:
+    placed = _PLACED.fullmatch(message)
+    path = placed["path"].split(".") if placed else [name]
+    problem, remedy, *_ = [*re.split(r": (?=these exist)|; (?=let )", placed["said"] if placed else message), ""]
+    document.complain(("policies", *path), problem, remedy)
+
+
+def _writer(name: str, place: Path, policies: Raw) -> str:
+    """The ancestor that wrote what is wrong, so that it is told once and in the right line: whoever has the most of
+    the way there, and of equals the nearest."""
+    return max(_ancestry(name, policies), key=lambda ancestor: _depth(policies[ancestor], place), default=name)
+
+
+def _depth(raw: object, place: Path) -> int:
+    """How many parts of a path exist."""
+    for depth, part in enumerate(place):
+        found, raw = entry(raw, part)
+        if not found:
+            return depth
+    return len(place)
+
+
+def _ancestry(name: str, policies: Raw) -> Iterator[str]:
+    """The policy and what it extends, as far as the file goes."""
+    seen: set[str] = set()
+    while name in policies and name not in seen:
+        seen.add(name)
+        yield name
+        name = policies[name].get("extends", "default") or ""
+
+
+def compiled(
+    names: Mapping[str, Path],
+    settings: Mapping[str, PolicySettings],
+    orders: Mapping[str, tuple[str, ...]],
+    available: Mapping[str, Collection[str]],
+    document: Document,
+) -> dict[str, Policy]:
+    """The policies as the engine wants them."""
+    found: dict[str, Policy] = {}
+    for name, said in settings.items():
+        try:
+            found[name] = compile_policy(name, said, orders, available)
+        except ValueError as error:
+            document.complain(names[name], str(error))
+    return found
+
+
+def unknown(name: str, policies: Iterable[str]) -> str:
+    """The remedy for a policy that does not exist."""
+    return instead(name, dict.fromkeys([*policies, *presets()]))
