@@ -93,10 +93,7 @@ class Engine:
         for _ in range(_COMMIT_TRIES):
             before, now = stored.verification, self._setup.store.now()
             turn = machine.apply(before, event, now, self._setup.pace)
-            send = _send_of(turn)
-            if send and send.again:
-                return Turned(stored, send.attempt)
-            if turn == (before, ()) and not isinstance(event, machine.Due):
+            if turn == (before, ()):
                 return Turned(stored, None)
             turn, result = await self._write(stored, turn, now, by_person, reseal)
             if isinstance(result, Committed):
@@ -112,8 +109,8 @@ class Engine:
         if not isinstance(result, StoreLimited):
             return turn, result
         if by_person:
-            raise self._limited(turn[0], result)
-        turn = machine.bar(turn, _limit_of(turn[0], result, sends_only=True).name)
+            raise self._limited(turn[0], result, sends_only=False)
+        turn = machine.bar(turn, self._limited(turn[0], result, sends_only=True).limit)
         result = await self._commit(stored, turn, now, (), None)
         if isinstance(result, StoreLimited):
             raise Unavailable("a commit without counters was limited")
@@ -130,8 +127,20 @@ class Engine:
         return Turned(stored, send.attempt if send else None)
 
     async def due(self, stored: Stored) -> None:
-        """What a timer asks for."""
-        turned = await self.turn(stored, machine.Due())
+        """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed
+        it has set the timer anew, and may be sending already."""
+        before, now = stored.verification, self._setup.store.now()
+        turn = machine.apply(before, machine.Due(), now, self._setup.pace)
+        send = _send_of(turn)
+        if send and send.again:
+            self.carry(stored, send.attempt)
+            return
+        turn, result = await self._write(stored, turn, now, False, None)
+        if isinstance(result, Conflict):
+            self._setup.metrics.lease_lost()
+            self._setup.log.warning("lease.lost", verification=before.id)
+            return
+        turned = self._turned(stored, turn, now, None)
         if turned.send:
             self.carry(turned.stored, turned.send)
 
@@ -144,8 +153,14 @@ class Engine:
             task.cancel()
         if left:
             await asyncio.gather(*(task for task, _ in left), return_exceptions=True)
-            await self._setup.store.release([verification for _, verification in left])
+            await self._release([verification for _, verification in left])
         return len(left)
+
+    async def _release(self, verifications: list[str]) -> None:
+        try:
+            await self._setup.store.release(verifications)
+        except Unavailable as fault:  # their leases then end by themselves
+            self._setup.log.warning("store.failed", operation="release", fault=str(fault))
 
     async def _carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None) -> None:
         next_attempt: Attempt | None = attempt
@@ -196,7 +211,7 @@ class Engine:
         """The message of one attempt, worded."""
         setup, v = self._setup, stored.verification
         app = setup.apps.get(v.app)
-        left = max(1, (v.expires_at - setup.store.now()) // 1000)
+        left = max(1, round((v.expires_at - setup.store.now()) / 1000))
         brief = Brief(
             brand=app.brand if app else v.app,
             locale=stored.locale,
@@ -248,8 +263,8 @@ class Engine:
             groups.setdefault(limit.key, []).append((limit.amount, limit.window, limit.shadow))
         return tuple(Counter(key, tuple(rules)) for key, rules in groups.items())
 
-    def _limited(self, v: Verification, result: StoreLimited) -> Limited:
-        limit = _limit_of(v, result, sends_only=False)
+    def _limited(self, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:
+        limit = _limit_of(v, result, sends_only=sends_only)
         self._setup.metrics.limited(v.policy, limit.name, False)
         self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
         return Limited(limit.name, limit.amount, limit.window, result.wait)
