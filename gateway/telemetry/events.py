@@ -1,0 +1,108 @@
+"""The closed inventory of log events: the gateway writes no other, and each says one thing that happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of log line: its name, its usual level, what it means, and the fields that it may have."""
+
+    name: str
+    level: str
+    meaning: str
+    fields: tuple[str, ...] = ()
+
+
+ALWAYS = ("timestamp", "level", "event")
+CONTEXT = ("request", "app", "verification")
+"""Bound for the length of a request or of a timer, and then part of every line."""
+
+_VERIFICATION = ("attempts", "channel", "purpose", "seconds")
+_CHECK = ("checks_left",)
+_ATTEMPT = ("attempt", "channel", "provider", "country", "error_class", "vendor_code", "message_id", "seconds")
+
+EVENTS: tuple[Event, ...] = (
+    # The process
+    Event("gateway.started", "info", "It serves.", ("version", "mode", "address", "metrics", "store", "providers")),
+    Event("gateway.stopping", "info", "It was told to stop; new work is refused.", ("signal",)),
+    Event("gateway.stopped", "info", "All work has ended, or the time to drain has.", ("seconds", "unfinished")),
+    Event("gateway.overloaded", "warning", "New work was refused to protect work under way.", ("route", "in_flight")),
+    Event("configuration.loaded", "info", "A configuration took effect.", ("path", "policies", "providers")),
+    Event("configuration.refused", "error", "A reload was refused; the old one stays.", ("path", "faults")),
+    Event("configuration.warned", "warning", "It is legal and probably not meant.", ("path", "warning")),
+    Event("policy.loaded", "info", "A policy is in force.", ("policy", "revision", "weak_codes")),
+    # Verifications
+    Event(
+        "verification.started",
+        "info",
+        "A verification was created.",
+        ("purpose", "policy", "revision", "phone", "email", "country", "notes"),
+    ),
+    Event(
+        "verification.refused",
+        "info",
+        "A rule of the policy refused to start one.",
+        ("purpose", "policy", "revision", "phone", "email", "rule", "problem", "limit", "notes"),
+    ),
+    Event(
+        "limit.refused",
+        "info",
+        "A limit refused a start, a resend or a step; or would have, when shadow is true.",
+        ("purpose", "policy", "limit", "shadow", "retry_after"),
+    ),
+    Event("verification.approved", "info", "The right code came.", _VERIFICATION),
+    Event("verification.locked", "info", "Every check was used up by wrong codes.", _VERIFICATION),
+    Event("verification.expired", "info", "No right code came in time.", _VERIFICATION),
+    Event("verification.canceled", "info", "The app ended it.", _VERIFICATION),
+    Event("check.approved", "info", "A code was right.", _CHECK),
+    Event("check.wrong", "info", "A code was wrong.", _CHECK),
+    Event("check.locked", "info", "A code came after too many wrong ones.", _CHECK),
+    Event("check.expired", "info", "A code came too late.", _CHECK),
+    Event("check.spent", "info", "A code came after the right one had been used.", _CHECK),
+    Event("check.canceled", "info", "A code came after the app had ended the verification.", _CHECK),
+    # Messages
+    Event("attempt.queued", "debug", "A message waits for its turn.", _ATTEMPT),
+    Event("attempt.sent", "info", "A provider accepted a message.", _ATTEMPT),
+    Event("attempt.delivered", "info", "A report says delivered.", _ATTEMPT),
+    Event("attempt.silent", "info", "No sign of delivery came in time.", _ATTEMPT),
+    Event("attempt.failed", "warning", "A provider refused a message, or reported that it did not arrive.", _ATTEMPT),
+    Event(
+        "fallback.taken",
+        "info",
+        "The next step began.",
+        ("from_channel", "to_channel", "from_provider", "to_provider", "reason"),
+    ),
+    Event(
+        "fallback.exhausted",
+        "warning",
+        "No step is left; the code stays good until it expires.",
+        ("reason", "attempts"),
+    ),
+    Event("send.abandoned", "warning", "A message was not sent: its verification could not be read.", ("fault",)),
+    Event("send.unwritten", "error", "A message went out and its result could not be stored.", ("fault",)),
+    Event(
+        "provider.fault", "error", "A provider module raised what it should not.", ("provider", "fault", "exception")
+    ),
+    Event("breaker.changed", "warning", "A circuit breaker moved.", ("provider", "channel", "from_state", "state")),
+    # Callbacks
+    Event("callback.received", "debug", "A vendor reported.", ("provider", "result", "attempt")),
+    Event("callback.forged", "warning", "A signature was missing or wrong.", ("provider", "client")),
+    Event("callback.unknown", "info", "No live attempt belongs to that address.", ("provider", "client")),
+    Event("callback.malformed", "warning", "It was signed and could not be understood.", ("provider", "exception")),
+    Event("callback.contended", "error", "One verification is changed by too many at once.", ("provider",)),
+    # The engine and the store
+    Event("timer.failed", "error", "A timer's work raised; it is tried again when its lease ends.", ("fault",)),
+    Event("lease.lost", "warning", "Another process took the work over; this result was thrown away."),
+    Event("orphan.found", "error", "Timers had no live verification; they were removed.", ("number",)),
+    Event("store.failed", "error", "An operation of the store failed.", ("operation", "fault", "exception")),
+    Event("store.recovered", "info", "The store answers again.", ("seconds",)),
+    Event("store.warned", "warning", "A setting of the store risks losing data.", ("setting", "value", "remedy")),
+    # HTTP
+    Event("request.refused", "info", "A request had no valid API key.", ("route", "client", "problem")),
+    Event("request.answered", "debug", "One request and its answer.", ("route", "status", "seconds")),
+    Event("request.failed", "error", "A request ended in a 500.", ("route", "exception")),
+    # Others
+    Event("library", "warning", "A line that a library wrote.", ("logger", "message", "exception")),
+)

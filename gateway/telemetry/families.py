@@ -1,0 +1,155 @@
+"""The metric families of one registry, with their children bound once and their known series exported at zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Generic, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from channels.contract import Channel
+from gateway.telemetry.labels import CHANNELS, ERRORS, Names, one_of
+from gateway.telemetry.table import (
+    ATTEMPTS,
+    CALLBACKS,
+    CONVERSION,
+    DECISIONS,
+    METRICS,
+    NONE,
+    OUTCOMES,
+    REASONS,
+    VERDICTS,
+    Kind,
+    Metric,
+)
+
+Series = tuple[str, ...]
+T = TypeVar("T", Counter, Gauge, Histogram)
+
+
+class Family(Generic[T]):
+    """One metric and its children. `labels()` of the library takes a lock and costs more than the count itself.
+
+    A label tuple that has a child is valid by construction, so the usual call is one dictionary look-up; only an
+    unknown tuple goes through `tidy`, which makes it one of the closed set.
+    """
+
+    def __init__(self, parent: T, tidy: Callable[..., Series]) -> None:
+        self.parent: T = parent
+        self._tidy = tidy
+        self._children: dict[Series, T] = {}
+
+    def of(self, *raw: str) -> T:
+        child = self._children.get(raw)
+        return child if child is not None else self._bind(self._tidy(*raw))
+
+    def prime(self, tuples: Iterable[Series]) -> None:
+        """Export these at zero, so that a rate over them is 0 and not "no data"."""
+        for raw in tuples:
+            self.of(*raw)
+
+    def _bind(self, labels: Series) -> T:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self.parent.labels(*labels) if labels else self.parent
+        return child
+
+
+class Families:
+    """All of them, made from the table and registered in the registry that is passed in."""
+
+    def __init__(self, registry: CollectorRegistry, names: Names) -> None:
+        self._registry = registry
+        self._table = {metric.name: metric for metric in METRICS}
+        self._make_counters(names)
+        self._make_measures(names)
+
+    def _make_counters(self, names: Names) -> None:
+        self.verifications = self._counter("otp_verifications_total", names.verification)
+        self.conversions = self._counter("otp_country_verifications_total", names.conversion)
+        self.attempts = self._counter("otp_attempts_total", names.attempt)
+        self.errors = self._counter("otp_attempt_errors_total", names.error)
+        self.fallbacks = self._counter("otp_fallbacks_total", names.fallback)
+        self.checks = self._counter("otp_checks_total", lambda verdict: (one_of(VERDICTS, verdict),))
+        self.limits = self._counter("otp_limit_decisions_total", names.limit)
+        self.refusals = self._counter("otp_refusals_total", lambda rule: (names.rules(rule),))
+        self.cost = self._counter("otp_cost_micros_total", names.cost)
+        self.lease_lost = self._counter("otp_lease_lost_total", _as_it_is)
+        self.orphans = self._counter("otp_orphans_total", _as_it_is)
+        self.store_errors = self._counter("otp_store_errors_total", lambda name: (names.operations(name),))
+        self.callbacks = self._counter("otp_callbacks_total", names.callback)
+        self.http_requests = self._counter("otp_http_requests_total", names.request)
+
+    def _make_measures(self, names: Names) -> None:
+        self.delivery_seconds = self._histogram("otp_delivery_seconds", names.carrier)
+        self.verify_seconds = self._histogram("otp_verify_seconds", lambda channel: (one_of(CHANNELS, channel),))
+        self.provider_seconds = self._histogram("otp_provider_seconds", names.carrier)
+        self.store_seconds = self._histogram("otp_store_seconds", lambda name: (names.operations(name),))
+        self.http_seconds = self._histogram("otp_http_seconds", lambda route: (names.routes(route),))
+        self.lateness = self._histogram("otp_timer_lateness_seconds", _as_it_is)
+        self.due = self._gauge("otp_timers_due", _as_it_is)
+        self.in_flight = self._gauge("otp_sends_in_flight", names.provider)
+        self.breaker = self._gauge("otp_breaker_state", names.carrier)
+        self.policy_info = self._gauge("otp_policy_info", _as_it_is)
+        self.build_info = self._gauge("otp_build_info", _as_it_is)
+
+    def _counter(self, name: str, tidy: Callable[..., Series]) -> Family[Counter]:
+        metric = self._taken(name, Kind.COUNTER)
+        return Family(Counter(metric.name, metric.help, metric.labels, registry=self._registry), tidy)
+
+    def _gauge(self, name: str, tidy: Callable[..., Series]) -> Family[Gauge]:
+        metric = self._taken(name, Kind.GAUGE)
+        return Family(Gauge(metric.name, metric.help, metric.labels, registry=self._registry), tidy)
+
+    def _histogram(self, name: str, tidy: Callable[..., Series]) -> Family[Histogram]:
+        metric = self._taken(name, Kind.HISTOGRAM)
+        parent = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets)
+        return Family(parent, tidy)
+
+    def _taken(self, name: str, kind: Kind) -> Metric:
+        metric = self._table.pop(name)
+        if metric.kind is not kind:
+            raise TypeError(f"{name} is a {metric.kind} in the table, not a {kind}")
+        return metric
+
+
+def prime(families: Families, names: Names) -> None:
+    """Export every series at zero that the configuration makes known."""
+    _prime_verifications(families, names)
+    _prime_carriers(families, names)
+    families.fallbacks.prime(product(CHANNELS, CHANNELS, REASONS))
+    families.verify_seconds.prime((channel,) for channel in CHANNELS)
+    families.callbacks.prime(product(names.providers, CALLBACKS))
+    families.in_flight.prime((provider,) for provider in names.providers)
+    for operation in names.operations.words:
+        families.store_seconds.of(operation)
+        families.store_errors.of(operation)
+    for route in names.routes.words:
+        families.http_seconds.of(route)
+        # What an SLO divides by and what it counts; other answers appear when they are given.
+        families.http_requests.prime((route, status) for status in ("200", "500", "503"))
+
+
+def _prime_verifications(families: Families, names: Names) -> None:
+    for app, purposes in names.apps.items():
+        families.verifications.prime((outcome, app, purpose) for outcome in OUTCOMES for purpose in (*purposes, ""))
+    countries = (*names.countries.words, "")
+    families.conversions.prime(product(CONVERSION, countries))
+    families.checks.prime((verdict,) for verdict in VERDICTS)
+    families.limits.prime((*pair, decision) for pair in names.limits for decision in DECISIONS)
+    families.refusals.prime((rule,) for rule in names.rules.words)
+
+
+def _prime_carriers(families: Families, names: Names) -> None:
+    for pair in names.carriers:
+        places = (NONE,) if pair[1] == Channel.EMAIL else names.countries.words
+        families.attempts.prime((*pair, *rest) for rest in product(places, ATTEMPTS))
+        families.errors.prime((*pair, error) for error in ERRORS)
+        families.delivery_seconds.of(*pair)
+        families.provider_seconds.of(*pair)
+        families.breaker.of(*pair)
+
+
+def _as_it_is(*labels: str) -> Series:
+    return labels

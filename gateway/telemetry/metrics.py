@@ -1,0 +1,131 @@
+"""The verbs by which the engine counts and measures; each costs about a microsecond, and none raises on a name."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Mapping
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from gateway.telemetry.families import Families, prime
+from gateway.telemetry.labels import Labels, Names
+from gateway.telemetry.table import BREAKER
+
+
+class Metrics:
+    """Every metric of one process, in the registry that is passed in. Unknown names are counted as `other`."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Labels, version: str) -> None:
+        # The _created series would double the number of counters. The library offers only this process-wide switch.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # it has no annotations
+        ProcessCollector(registry=registry)
+        self._names = Names(labels)
+        self._families = Families(registry, self._names)
+        self._families.build_info.of(version, platform.python_version()).set(1)
+        prime(self._families, self._names)
+
+    def admit(self, labels: Labels) -> None:
+        """Take over the names of a configuration that was read again; series of old names stay until a restart."""
+        self._names.admit(labels)
+        prime(self._families, self._names)
+
+    def policies(self, revisions: Mapping[str, str], weak: Collection[str] = ()) -> None:
+        """The policies now in force and their revisions; `weak` names those that allow codes under six digits."""
+        info = self._families.policy_info.parent
+        info.clear()
+        for policy, revision in revisions.items():
+            info.labels(policy, revision, str(policy in weak).lower()).set(1)
+
+    # Verifications
+
+    def started(self, app: str, purpose: str, country: str = "") -> None:
+        """`country` is empty for email."""
+        self._families.verifications.of("started", app, purpose).inc()
+        self._families.conversions.of("approved", country)  # at zero before the first: a ratio needs both
+        self._families.conversions.of("started", country).inc()
+
+    def refused(self, rule: str, app: str = "", purpose: str = "") -> None:
+        """A start that was refused: by a rule of the policy, or by `limits` or `guesses`, beside `limited`."""
+        self._families.refusals.of(rule).inc()
+        self._families.verifications.of("refused", app, purpose).inc()
+
+    def ended(self, outcome: str, app: str, purpose: str, country: str = "") -> None:
+        """`outcome` is approved, locked, expired or canceled."""
+        self._families.verifications.of(outcome, app, purpose).inc()
+        if outcome == "approved":
+            self._families.conversions.of("approved", country).inc()
+
+    def verified(self, channel: str, seconds: float) -> None:
+        """The time from start to approval; call it beside `ended`."""
+        self._families.verify_seconds.of(channel).observe(seconds)
+
+    def checked(self, verdict: str) -> None:
+        self._families.checks.of(verdict).inc()
+
+    def limited(self, policy: str, limit: str, allowed: bool, *, shadow: bool = False) -> None:
+        """`shadow` is true for a limit that counts and never refuses."""
+        decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"
+        self._families.limits.of(policy, limit, decision).inc()
+
+    # Messages
+
+    def attempt(self, channel: str, provider: str, country: str, outcome: str, error: str | None = None) -> None:
+        """`outcome` is sent, delivered, silent or failed; `error` the class of a failure."""
+        self._families.attempts.of(provider, channel, country, outcome).inc()
+        if error is not None:
+            self._families.errors.of(provider, channel, error).inc()
+
+    def fell_back(self, from_channel: str, to_channel: str, reason: str) -> None:
+        """`reason` is silent, resend or an error class, which counts as failed."""
+        self._families.fallbacks.of(from_channel, to_channel, reason).inc()
+
+    def delivered(self, channel: str, provider: str, seconds: float) -> None:
+        """The time from queueing to the delivery report; call it beside `attempt`."""
+        self._families.delivery_seconds.of(provider, channel).observe(seconds)
+
+    def cost(self, channel: str, provider: str, micros: int, currency: str) -> None:
+        """`micros` are millionths of one unit; a refund is not subtracted, since a counter can't go down."""
+        if micros > 0:
+            self._families.cost.of(provider, channel, currency).inc(micros)
+
+    def provider(self, provider: str, channel: str, seconds: float) -> None:
+        self._families.provider_seconds.of(provider, channel).observe(seconds)
+
+    def in_flight(self, provider: str, requests: int) -> None:
+        self._families.in_flight.of(provider).set(requests)
+
+    def breaker(self, provider: str, channel: str, state: str) -> None:
+        """`state` is closed, half_open or open; another one changes nothing."""
+        if state in BREAKER:
+            self._families.breaker.of(provider, channel).set(BREAKER[state])
+
+    def callback(self, provider: str, result: str) -> None:
+        """`result` is accepted, late, duplicate, unknown, malformed or forged."""
+        self._families.callbacks.of(provider, result).inc()
+
+    # The engine
+
+    def timer_late(self, seconds: float) -> None:
+        self._families.lateness.of().observe(seconds)
+
+    def timers_due(self, number: int) -> None:
+        self._families.due.of().set(number)
+
+    def lease_lost(self) -> None:
+        self._families.lease_lost.of().inc()
+
+    def orphan(self, number: int = 1) -> None:
+        """Timers whose verification is gone."""
+        self._families.orphans.of().inc(number)
+
+    def store(self, operation: str, seconds: float, error: bool = False) -> None:
+        self._families.store_seconds.of(operation).observe(seconds)
+        errors = self._families.store_errors.of(operation)
+        if error:
+            errors.inc()
+
+    def http(self, route: str, status: int | str, seconds: float) -> None:
+        """`route` is the template of the path, such as /v1/verifications/{id}."""
+        self._families.http_requests.of(route, str(status)).inc()
+        self._families.http_seconds.of(route).observe(seconds)

@@ -1,0 +1,178 @@
+"""Every metric that the gateway exports, in one table: the code, the documentation and the dashboards follow it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The Prometheus type of a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One family: its exposed name, its labels in order, and what it says. `buckets` are upper bounds in seconds."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """The names under which the samples are found by a query."""
+        if self.kind is Kind.HISTOGRAM:
+            return tuple(self.name + suffix for suffix in ("_bucket", "_count", "_sum"))
+        return (self.name,)
+
+
+# Buckets are few, because each one is multiplied by every label. They are set where a question is asked: a fallback
+# step waits 15 to 60 seconds and a code lives 10 minutes; a provider's deadline is 10 seconds by default; the store
+# answers in about a millisecond; a timer that is a second late is an alert.
+_DELIVERY = (2, 5, 10, 20, 30, 60, 300)
+_VERIFY = (5, 10, 20, 30, 60, 120, 300, 600)
+_PROVIDER = (0.1, 0.25, 0.5, 1, 2.5, 10)
+_STORE = (0.001, 0.0025, 0.005, 0.025, 0.1, 1)
+_HTTP = (0.005, 0.01, 0.025, 0.1, 0.5, 2.5)
+_LATENESS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
+
+C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "otp_verifications_total",
+        C,
+        ("outcome", "app", "purpose"),
+        "Verifications by what became of them: started, refused, approved, locked, expired, canceled.",
+    ),
+    Metric(
+        "otp_country_verifications_total",
+        C,
+        ("outcome", "country"),
+        "Verifications started and approved by country; their ratio is the conversion.",
+    ),
+    Metric(
+        "otp_attempts_total",
+        C,
+        ("provider", "channel", "country", "outcome"),
+        "Messages by the latest news of them; one message counts once per outcome that it reaches.",
+    ),
+    Metric(
+        "otp_attempt_errors_total",
+        C,
+        ("provider", "channel", "error_class"),
+        "Failed messages by error class, which names the remedy and not the vendor's code.",
+    ),
+    Metric(
+        "otp_fallbacks_total",
+        C,
+        ("from_channel", "to_channel", "reason"),
+        "Steps of the fallback order taken after another one, and on what evidence.",
+    ),
+    Metric("otp_checks_total", C, ("verdict",), "Codes tried, by verdict."),
+    Metric(
+        "otp_limit_decisions_total",
+        C,
+        ("policy", "limit", "decision"),
+        "Limits consulted, by decision; shadow_refused is a limit that only counts.",
+    ),
+    Metric(
+        "otp_refusals_total",
+        C,
+        ("rule",),
+        "Verifications refused to start, by the rule of the policy; limits and guesses are rules too.",
+    ),
+    Metric(
+        "otp_delivery_seconds",
+        H,
+        ("provider", "channel"),
+        "From the moment a message was queued to its delivery report.",
+        _DELIVERY,
+    ),
+    Metric(
+        "otp_verify_seconds",
+        H,
+        ("channel",),
+        "From the start of a verification to its approval, by the channel last sent to.",
+        _VERIFY,
+    ),
+    Metric(
+        "otp_cost_micros_total",
+        C,
+        ("provider", "channel", "currency"),
+        "Price of the messages sent, in millionths of one unit of the currency.",
+    ),
+    Metric("otp_timer_lateness_seconds", H, (), "From the moment a timer was due to its start.", _LATENESS),
+    Metric("otp_timers_due", G, (), "Timers that are due and not yet claimed, at the last look of this process."),
+    Metric("otp_sends_in_flight", G, ("provider",), "Requests to the provider that are under way."),
+    Metric("otp_lease_lost_total", C, (), "Results thrown away because another process had taken the work over."),
+    Metric(
+        "otp_orphans_total",
+        C,
+        (),
+        "Timers found without their verification, which the store has lost; must stay at zero.",
+    ),
+    Metric("otp_store_seconds", H, ("operation",), "Duration of one operation of the store.", _STORE),
+    Metric("otp_store_errors_total", C, ("operation",), "Operations of the store that failed."),
+    Metric("otp_provider_seconds", H, ("provider", "channel"), "Duration of one request to a provider.", _PROVIDER),
+    Metric("otp_breaker_state", G, ("provider", "channel"), "Circuit breaker: 0 closed, 1 half open, 2 open."),
+    Metric("otp_callbacks_total", C, ("provider", "result"), "Requests of vendors to the callback address."),
+    Metric("otp_http_requests_total", C, ("route", "status"), "Requests answered, by route and HTTP status."),
+    Metric("otp_http_seconds", H, ("route",), "Duration of one request, from its first byte to the answer.", _HTTP),
+    Metric(
+        "otp_policy_info",
+        G,
+        ("policy", "revision", "weak_codes"),
+        "Always 1; says which revision of each policy is in force, and whether it allows codes under six digits.",
+    ),
+    Metric("otp_build_info", G, ("version", "python"), "Always 1; says which version runs, on which Python."),
+)
+
+OUTCOMES = ("started", "refused", "approved", "locked", "expired", "canceled")
+CONVERSION = ("started", "approved")
+ATTEMPTS = ("sent", "delivered", "silent", "failed")
+REASONS = ("failed", "silent", "resend")
+VERDICTS = ("approved", "wrong", "locked", "expired", "spent", "canceled")
+DECISIONS = ("allowed", "refused", "shadow_refused")
+CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
+BREAKER = {"closed": 0, "half_open": 1, "open": 2}
+STATUSES = ("200", "201", "202", "400", "401", "403", "404", "409", "422", "429", "500", "503")
+OTHER = "other"
+NONE = "none"
+
+LABELS: dict[str, str] = {
+    "app": "an app of the configuration, else `other`",
+    "channel": "`sms`, `voice`, `whatsapp`, `email`",
+    "country": "ISO 3166-1 alpha-2 of the phone number: those that the policies name, then the first that come, up to "
+    "the cap (20 by default), else `other`; `none` for email",
+    "currency": "ISO 4217: the first three that come, else `other`",
+    "decision": ", ".join(f"`{value}`" for value in DECISIONS),
+    "error_class": "one of the classes of `channels/contract.py`, else `other`",
+    "from_channel": "as `channel`",
+    "limit": "a limit of the policy, by name, else `other`",
+    "operation": "an operation of the store, else `other`",
+    "outcome": f"of a verification: {', '.join(f'`{value}`' for value in OUTCOMES)}; "
+    f"of a message: {', '.join(f'`{value}`' for value in ATTEMPTS)}",
+    "policy": "a policy of the configuration, else `other`",
+    "provider": "a provider of the configuration, by its name there, else `other`",
+    "purpose": "a purpose that the app's section names, else `other`",
+    "python": "the version of Python",
+    "reason": "`failed` (a provider refused, or a report says so), `silent` (no sign of delivery in time), "
+    "`resend` (the person asked again), else `other`",
+    "result": ", ".join(f"`{value}`" for value in CALLBACKS),
+    "revision": "the first 12 hexadecimal digits of the policy's hash",
+    "route": "the template of the path, never the path itself, else `other`",
+    "rule": "a rule of the policy engine, else `other`",
+    "status": f"{', '.join(f'`{value}`' for value in STATUSES)}; others by class: `2xx`, `3xx`, `4xx`, `5xx`",
+    "to_channel": "as `channel`",
+    "verdict": ", ".join(f"`{value}`" for value in VERDICTS),
+    "version": "the version of the gateway",
+    "weak_codes": "`true` when the policy sets `allow_weak_codes`, else `false`",
+}
+"""What each label may hold. A value outside becomes `other`: no label ever holds a number, an address or an id."""

@@ -1,0 +1,35 @@
+"""The files of deploy/, and Prometheus' own checker to hold them to."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+Promtool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def promtool() -> Promtool:
+    found = shutil.which("promtool")
+    if found is None:
+        reason = "promtool is missing: install Debian's package prometheus"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    def run(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [found, *map(str, arguments)], input=given, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
