@@ -37,6 +37,9 @@ from channels.providers._smtp_replies import Phase, classify
 
 T = TypeVar("T")
 
+CALLS_BACK = False
+"""A mail server reports nothing later to an address of ours."""
+
 _PORTS = {"tls": 465, "starttls": 587, "none": 25}  # RFC 8314 section 3.3, RFC 6409 section 3.1, RFC 5321
 
 # Quoted local parts ("a b"@example.org), address literals (ana@[192.0.2.1]) and what looks like an encoded word (=?...)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.config.fault import Path, instead
 from gateway.config.reader import Document
-from gateway.config.shape import Shape, at, described, entry, fields
+from gateway.config.shape import Shape, at, bare, described, entry, fields
 
 Model = TypeVar("Model", bound=BaseModel)
 Said = tuple[str, str]
@@ -34,11 +34,23 @@ def validated(shape: type[Model], raw: object, path: Path, document: Document, *
 
 def judged(shape: type[Model], raw: object, *, strict: bool) -> tuple[Model | None, list[Complaint]]:
     """The section, or None with what is wrong with it."""
+    truths = {place: (place, *_WHOLE({})) for place in ([] if strict else _truths(raw, shape))}
     try:
-        return TypeAdapter(shape).validate_json(json.dumps(raw), strict=strict), []
+        model = TypeAdapter(shape).validate_json(json.dumps(raw), strict=strict)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return None, [complaint for detail in details for complaint in _complaints(detail, shape, raw)]
+        found = [complaint for detail in details for complaint in _complaints(detail, shape, raw)]
+        return None, [*truths.values(), *(complaint for complaint in found if complaint[0] not in truths)]
+    return (None if truths else model), list(truths.values())
+
+
+def _truths(raw: object, shape: Shape, place: Path = ()) -> Iterator[Path]:
+    """Where true or false stands for a number: to the library, if it is not strict, they are 1 and 0."""
+    if isinstance(raw, bool) and bare(at(shape, place)) in (int, float):
+        yield place
+    if isinstance(raw, dict | list):
+        for key, value in raw.items() if isinstance(raw, dict) else enumerate(raw):
+            yield from _truths(value, shape, (*place, key))
 
 
 def _complaints(detail: ErrorDetails, shape: Shape, raw: object) -> Iterator[Complaint]:
@@ -144,7 +156,6 @@ _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
     "float_parsing": _NUMBER,
     "finite_number": _NUMBER,
     "string_type": _TEXT,
-    "path_type": _TEXT,
     "url_type": _TEXT,
     "url_parsing": _fixed("is not an address", "write one such as https://api.example.org"),
     "url_scheme": _fixed("is not an http or https address", "write one such as https://api.example.org"),

@@ -96,7 +96,7 @@ def read(content: bytes) -> Document:
     """Read a file's content. Never raises for what it says: see `faults`, after a syntax error the only one."""
     document = Document()
     if len(content) > LARGEST:
-        problem = f"the file has {len(content)} bytes, and {LARGEST} are read at the most"
+        problem = f"the file has more than {LARGEST} bytes"
         document.faults.append(Fault(0, "", problem, "take out what is no configuration"))
         return document
     try:

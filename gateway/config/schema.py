@@ -59,4 +59,6 @@ def _extendable(definitions: dict[str, Any]) -> None:
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(schema.get("additionalProperties"), dict):
         schema["additionalProperties"] = _or_null(schema["additionalProperties"])
+    by_name = schema.get("patternProperties", {})
+    by_name.update({pattern: _or_null(value) for pattern, value in by_name.items()})
     return {"anyOf": [schema, {"type": "null"}]}

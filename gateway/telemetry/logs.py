@@ -31,7 +31,7 @@ def configure(
     """Set up structlog and the standard library's logging for this process; a second call replaces the first.
 
     `layout` auto is console on a terminal and JSON elsewhere. `stream` is standard output when it is not given.
-    Libraries write through the same renderer, from warning upwards (uvicorn from `level`). Raises ValueError.
+    Libraries write through the same renderer, from warning upwards uvicorn too. Raises ValueError.
     """
     _known("level", level, LEVELS)
     _known("format", layout, LAYOUTS)

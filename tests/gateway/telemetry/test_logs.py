@@ -196,10 +196,11 @@ def test_libraries_speak_through_the_same_renderer_from_warning_up() -> None:
     logging.getLogger("aiohttp.client").info("quiet")
     logging.getLogger("aiohttp.client").warning("slow %s", NUMBER)
     logging.getLogger("uvicorn.error").info("Started")
+    logging.getLogger("uvicorn.error").error("no room")
     logging.getLogger("uvicorn.access").warning("GET /")
     assert [(line["event"], line["logger"], line["level"], line["message"]) for line in lines(stream)] == [
         ("library", "aiohttp.client", "warning", "slow [phone]"),
-        ("library", "uvicorn.error", "info", "Started"),
+        ("library", "uvicorn.error", "error", "no room"),
     ]
 
 
