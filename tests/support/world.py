@@ -207,8 +207,8 @@ class World:
 
     async def settle(self) -> None:
         """Let every send that is under way end."""
-        while self.engine.in_flight:
-            await asyncio.sleep(0.001)
+        while self.engine._tasks:
+            await asyncio.wait(list(self.engine._tasks))
 
     async def after(self, seconds: float) -> None:
         """Move the clock, run what became due, and let it end."""
