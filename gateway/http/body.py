@@ -1,0 +1,133 @@
+"""Request bodies: read within a bound of bytes and time, and parsed as JSON that means one thing only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from gateway.http.problems import Problem, invalid, pointer
+from gateway.http.reasons import faults
+
+DEEPEST = 16
+"""Levels of nesting. The deepest request has two."""
+
+_LONGEST_NUMBER = 20  # digits; no request has a number at all
+_CLOSE = {"Connection": "close"}  # what is left of the body is not read
+
+T = TypeVar("T", bound=BaseModel)
+
+
+async def read(request: Request, most: int, seconds: float) -> bytes:
+    """The body, as it came. Raises the problems too_large and request_timeout."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise Problem("too_large", headers=_CLOSE)
+    except (TimeoutError, ClientDisconnect):
+        raise Problem("request_timeout", headers=_CLOSE) from None
+    return bytes(body)
+
+
+def require_json(request: Request) -> None:
+    """Raises the problem unsupported_media_type unless the body says that it is JSON, plain and in UTF-8."""
+    media, *parameters = request.headers.get("content-type", "").lower().split(";")
+    others = {p.strip().replace('"', "") for p in parameters} - {"charset=utf-8", ""}
+    coding = request.headers.get("content-encoding", "identity").lower()
+    if media.strip() != "application/json" or others or coding != "identity":
+        raise Problem("unsupported_media_type")
+
+
+def understood(model: type[T], body: bytes) -> T:
+    """The body as a model. Raises the problem invalid_request, naming every fault."""
+    value = parse(body)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(faults(error)) from None
+
+
+def parse(body: bytes) -> Any:
+    """JSON of which no reader can think otherwise (RFC 8259, held to I-JSON, RFC 7493): UTF-8, no name twice, no
+    number out of bounds, no lone surrogate, no more than 16 levels. Raises the problem invalid_request."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise invalid([("", "the body is not UTF-8")]) from None
+    if not text.strip():
+        raise invalid([("", "the body is empty: send a JSON object")])
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_Members, parse_int=_integer, parse_float=_decimal, parse_constant=_Unfit
+        )
+    except RecursionError:
+        raise invalid([("", _TOO_DEEP)]) from None
+    except json.JSONDecodeError as fault:
+        place = f"line {fault.lineno}, column {fault.colno}"
+        raise invalid([("", f"the body is not JSON: {fault.msg} at {place}")]) from None
+    found = list(_unfit(value, "", 1))
+    if found:
+        raise invalid(found)
+    return _plain(value)
+
+
+_TOO_DEEP = f"nested more than {DEEPEST} levels deep"
+
+
+class _Unfit(str):
+    """A number that JSON can spell and that no two readers need read alike."""
+
+
+class _Members(list[tuple[str, Any]]):
+    """An object before its names are known to differ."""
+
+
+def _integer(text: str) -> int | _Unfit:
+    return int(text) if len(text) <= _LONGEST_NUMBER else _Unfit(text)
+
+
+def _decimal(text: str) -> float | _Unfit:
+    return float(text) if len(text) <= _LONGEST_NUMBER and abs(float(text)) < 1e300 else _Unfit(text)
+
+
+def _unfit(value: Any, at: str, depth: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, _Unfit):
+        yield at, "a number that is out of bounds or not finite"
+    elif isinstance(value, str):
+        if not _encodable(value):
+            yield at, "text with half of a surrogate pair"
+    elif isinstance(value, list):
+        yield from _unfit_inside(value, at, depth) if depth <= DEEPEST else [(at, _TOO_DEEP)]
+
+
+def _unfit_inside(value: list[Any], at: str, depth: int) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, _Members):
+        for index, item in enumerate(value):
+            yield from _unfit(item, pointer(at, index), depth + 1)
+        return
+    seen: set[str] = set()
+    for name, item in value:
+        here = pointer(at, name)
+        if name in seen:
+            yield here, "the same name twice in one object"
+        if not _encodable(name):
+            yield at, "a name with half of a surrogate pair"
+        seen.add(name)
+        yield from _unfit(item, here, depth + 1)
+
+
+def _encodable(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Members):
+        return {name: _plain(item) for name, item in value}
+    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,98 @@
+"""A verification in the API's words: masked destinations, and times that are safe to act on."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from channels.contract import ErrorClass
+from gateway.core import machine, model
+from gateway.core.model import AttemptStatus
+from gateway.http import models
+from gateway.service import requests
+
+
+def past(ms: int) -> str:
+    """RFC 3339 in UTC, with whole seconds; the started one counts."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def not_before(ms: int) -> str:
+    """The same, rounded up: whoever acts at that time is not too early."""
+    return past(-(-ms // 1000) * 1000)
+
+
+def moment(ms: int) -> str:
+    """RFC 3339 in UTC, with milliseconds."""
+    return f"{past(ms)[:-1]}.{ms % 1000:03d}Z"
+
+
+def encoded(body: BaseModel) -> bytes:
+    return body.model_dump_json().encode()
+
+
+def verification(v: model.Verification, min_useful: int) -> bytes:
+    """The verification as JSON: the same bytes for the same state."""
+    body = models.Verification(
+        id=v.id,
+        status=v.status,
+        purpose=v.purpose,
+        to=models.Masked(phone=v.phone or None, email=v.email or None),
+        channel=_channel(v.current.channel),
+        exhausted=v.exhausted,
+        attempts=[_attempt(attempt) for attempt in v.attempts],
+        next=_next(v, min_useful),
+        checks_left=v.checks_left,
+        resend_at=not_before(v.resend_at) if v.pending else None,
+        created_at=past(v.created_at),
+        expires_at=past(v.expires_at),
+        metadata=dict(v.metadata),
+    )
+    return encoded(body)
+
+
+def checked(found: requests.Checked) -> bytes:
+    return encoded(
+        models.Checked(
+            id=found.id,
+            verdict=model.Verdict(found.verdict),
+            approved=found.verdict == model.Verdict.APPROVED,
+            checks_left=found.checks_left,
+            retry_at=not_before(found.retry_at) if found.retry_at else None,
+        )
+    )
+
+
+def events(verification_id: str, journal: list[dict[str, Any]]) -> bytes:
+    """The journal; facts that an event doesn't have are left out."""
+    told = [models.Happening.model_validate({**entry, "at": moment(entry["at"])}) for entry in journal]
+    return models.Events(id=verification_id, events=told).model_dump_json(exclude_none=True).encode()
+
+
+def _channel(name: str) -> Any:
+    return name  # one of the channels: the policy's order was checked when it was loaded
+
+
+def _attempt(attempt: model.Attempt) -> models.Attempt:
+    return models.Attempt(
+        number=attempt.number,
+        channel=_channel(attempt.channel),
+        provider=attempt.provider,
+        status=attempt.status,
+        reason=ErrorClass(attempt.reason) if attempt.reason else None,
+        at=past(attempt.at),
+    )
+
+
+def _next(v: model.Verification, min_useful: int) -> models.Next | None:
+    """Where silence leads, and when: a promise, so none is made of a step that would not be taken any more."""
+    way = machine.next_way(v)
+    if way is None or any(attempt.status is AttemptStatus.DELIVERED for attempt in v.attempts):
+        return None
+    channel = _channel(v.steps[way[0]].channel)
+    if v.current.status is AttemptStatus.QUEUED:
+        return models.Next(channel=channel, at=None)
+    at = v.current.at + v.steps[v.current.step].wait
+    return models.Next(channel=channel, at=not_before(at)) if at + min_useful <= v.expires_at else None

@@ -1,0 +1,165 @@
+"""Runs a gateway: its store, its two listeners, its worker, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway.config.settings import Settings
+from gateway.http.app import Gateway, compose
+from gateway.store import embedded
+
+_BACKLOG = 2048
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Unbound(Exception):
+    """An address to listen on can't be had."""
+
+
+class Listener(uvicorn.Server):
+    """A uvicorn server that leaves the process's signals to whoever runs it: there are two of them in one process."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(_uvicorn(app))
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the gateway listens, once it does."""
+
+    api: str
+    metrics: str | None
+    public: str
+
+
+def run(settings: Settings, announce: Callable[[Addresses], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Unbound, embedded.InUse and embedded.NotStarted before serving."""
+    with contextlib.ExitStack() as stack:
+        config = settings.config
+        api = stack.enter_context(_bound(config.server.host, config.server.port, "server"))
+        metrics = (
+            stack.enter_context(_bound(config.metrics.host, config.metrics.port, "metrics"))
+            if config.metrics.enabled
+            else None
+        )
+        url = settings.store_url
+        if url == "embedded":
+            store = embedded.start(config.store.directory, fsync=config.store.fsync)
+            stack.callback(store.stop)
+            url = store.url
+        addresses = Addresses(_address(api), _address(metrics) if metrics else None, _public(settings, api))
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, url, addresses, api, metrics, announce))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform
+        return None
+    return uvloop.new_event_loop
+
+
+def _bound(host: str, port: int, section: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        # uvicorn listens only when all is ready, so nobody is answered before that
+    except OSError as fault:
+        listening.close()
+        raise Unbound(
+            f"can't listen on {host}:{port}: {fault.strerror}. Stop what listens there, or set {section}.port "
+            f"(OTP_GATEWAY__{section.upper()}__PORT) to another port."
+        ) from None
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _public(settings: Settings, api: socket.socket) -> str:
+    return _address(api) if settings.config.server.public_url is None else settings.public_url
+
+
+async def _serve(
+    settings: Settings,
+    store_url: str,
+    addresses: Addresses,
+    api: socket.socket,
+    metrics: socket.socket | None,
+    announce: Callable[[Addresses], None],
+) -> None:
+    gateway = compose(settings, store_url, addresses.public)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    listeners = {Listener(gateway.app): api}
+    if metrics:
+        listeners[Listener(gateway.metrics)] = metrics
+    serving = [asyncio.create_task(listener.serve(sockets=[bound])) for listener, bound in listeners.items()]
+    working = asyncio.create_task(gateway.worker.run())
+    try:
+        for listener in listeners:
+            await listener.up.wait()
+        gc.collect()
+        gc.freeze()  # what start-up made lives as long as the process: no collection need look at it again
+        announce(addresses)
+        await stop.wait()
+        await _end(gateway, settings.config.engine.drain / 1000, list(listeners), serving)
+    finally:
+        working.cancel()
+        await gateway.close()
+
+
+async def _end(gateway: Gateway, seconds: float, listeners: list[Listener], serving: list[asyncio.Task[None]]) -> None:
+    """Not ready, claim nothing, answer what was asked, let the sends end, give back the rest: measured until then."""
+    gateway.draining.begun = True
+    gateway.log.info("gateway.stopping")
+    gateway.worker.stop()
+    listeners[0].should_exit = True
+    await serving[0]
+    unfinished = await gateway.drain(seconds)
+    for listener in listeners:
+        listener.should_exit = True
+    await asyncio.gather(*serving)
+    gateway.log.info("gateway.stopped", unfinished=unfinished)
+
+
+def _uvicorn(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=5,
+    )
