@@ -219,7 +219,7 @@ def _timed_out(v: Verification, now: int, pace: Pace) -> Turn:
     v, attempt = _move(v, v.current.number, SILENT, now)
     if attempt is None:
         return v, ()
-    if any(a.status is DELIVERED for a in v.attempts):
+    if _arrived(v):
         return v, (Changed(attempt),)
     v, effects = _fall_back(v, None, "silent", now, pace)
     return v, (Changed(attempt), *effects)
@@ -272,7 +272,7 @@ def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:
 def _ways(v: Verification, *, same_step: bool) -> Iterator[Way]:
     """What is left to try after the newest attempt, in the policy's order."""
     closed = _closed(v)
-    if same_step:
+    if same_step and v.current.channel not in closed:
         for provider in _others(v, v.current):
             yield v.current.step, provider
     for index in range(v.current.step + 1, len(v.steps)):
@@ -295,7 +295,8 @@ def _ways_for_a_person(v: Verification, channel: str | None) -> Iterator[Way]:
 
 def next_way(v: Verification) -> Way | None:
     """Where silence would lead now; None when it would lead nowhere."""
-    if not v.pending or v.exhausted or v.current.status not in (QUEUED, SENT):
+    moot = v.exhausted or v.current.status not in (QUEUED, SENT) or _arrived(v)
+    if not v.pending or moot:
         return None
     return next(_ways(v, same_step=False), None)
 
@@ -333,6 +334,11 @@ def _closed(v: Verification) -> frozenset[str]:
 def _same_address(channel: str) -> frozenset[str]:
     email = frozenset({Channel.EMAIL})
     return email if channel in email else frozenset(Channel) - email
+
+
+def _arrived(v: Verification) -> bool:
+    """Whether any message is known to be delivered."""
+    return any(attempt.status is DELIVERED for attempt in v.attempts)
 
 
 def _attempt(v: Verification, number: int) -> Attempt | None:

@@ -58,13 +58,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class SendLimit:
-    """A limit on messages to one destination, carried along so that a fallback reserves under the same rules."""
+    """A limit on one destination, carried along so that a later message reserves under the same rules."""
 
     key: str  # the counter's name within the shard, already a keyed hash
     name: str
     amount: int
     window: int
     shadow: bool
+    starts: bool  # counts only what a person asks for, and not the automatic fallback
 
 
 @dataclass(frozen=True, slots=True)

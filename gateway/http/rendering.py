@@ -89,7 +89,7 @@ def _attempt(attempt: model.Attempt) -> models.Attempt:
 def _next(v: model.Verification, min_useful: int) -> models.Next | None:
     """Where silence leads, and when: a promise, so none is made of a step that would not be taken any more."""
     way = machine.next_way(v)
-    if way is None or any(attempt.status is AttemptStatus.DELIVERED for attempt in v.attempts):
+    if way is None:
         return None
     channel = _channel(v.steps[way[0]].channel)
     if v.current.status is AttemptStatus.QUEUED:

@@ -189,7 +189,8 @@ class Engine:
             return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured")
         began = time.perf_counter()
         try:
-            receipt = await carrier.send(self.message(stored, attempt, secrets))
+            message = self.message(stored, attempt, secrets)
+            receipt = await carrier.send(message, insist=self._nowhere_else(stored, attempt, message))
         except SendError as error:
             return Failed(attempt.number, error.error, error.vendor_code)
         except Exception as error:  # noqa: BLE001 - a fault in one provider's code must not strand a verification
@@ -200,6 +201,13 @@ class Engine:
         if receipt.cost:
             setup.metrics.cost(attempt.channel, attempt.provider, receipt.cost.micros, receipt.cost.currency)
         return Accepted(attempt.number, receipt.message_id)
+
+    def _nowhere_else(self, stored: Stored, attempt: Attempt, message: Message) -> bool:
+        """Whether the breakers of all the step's providers are open. Then nobody is better than anybody: the order
+        stays as it is, and each is tried. One guard alone can't see that."""
+        providers = stored.verification.steps[attempt.step].providers
+        carriers = (self._setup.carriers.get(provider) for provider in providers)
+        return all(carrier.refuses(message) for carrier in carriers if carrier)
 
     def secrets(self, stored: Stored) -> Secrets:
         """The code and the destinations. Raises Unopenable, as it does for a verification that has ended."""
@@ -235,6 +243,7 @@ class Engine:
             lifetime=left,
             sender=v.steps[attempt.step].sender or None,
             callback_url=callback,
+            token=token,
             answer_url=f"{callback}?answer=1",
             country=v.country,
         )

@@ -1,12 +1,27 @@
-"""What vendors say afterwards: delivery reports, and voice calls that ask what to speak."""
+"""What vendors say afterwards: delivery reports, and voice calls that ask what to speak.
+
+A report belongs to an attempt by a token that only the gateway can make. Most vendors take an address with each
+message, and the token is its last part: {public_url}/callbacks/{provider}/{token}. Some have one address for all their
+reports, entered once in their console. For those there is {public_url}/callbacks/{provider}/shared, and the token
+travels through the vendor:
+
+    send     the provider puts Message.token into a field that the vendor echoes (AWS: Context, Meta:
+             biz_opaque_callback_data)
+    report   the provider checks the vendor's signature over the request, reads the field, and returns it as
+             DeliveryReport.token; each report in the request has its own
+    here     each token is checked as one in an address would be; a report without a good one is counted and dropped
+
+Only a provider that says `shared = True` has such an address. Knowing the address is no right: neither a number nor a
+vendor's message id ever says which attempt is meant. A handshake that the vendor wants answered is Outcome.answer.
+"""
 
 from __future__ import annotations
 
-from channels.contract import Answer, Callback, DeliveryReport, ErrorClass, Forged, ReportKind
+from channels.contract import SHARED, Answer, Callback, DeliveryReport, ErrorClass, Forged, Outcome, ReportKind, Unread
 from gateway.core import machine
 from gateway.core.keys import Callee, Unopenable
 from gateway.service.engine import Contended, Engine
-from gateway.service.requests import NotFound, Refused
+from gateway.service.requests import NotFound, Overloaded, Refused
 from gateway.service.setup import Carrier, Setup
 from gateway.store.document import Stored
 from gateway.store.steps import Unknown
@@ -29,24 +44,36 @@ class Reports:
 
     async def take(self, provider: str, token: str, callback: Callback) -> Answer:
         """Read a callback and act on it. Raises NotFound for an address that was never given out, Unsigned, and
-        store.steps.Unavailable (the vendor then repeats)."""
+        Overloaded or store.steps.Unavailable (the vendor then repeats)."""
         carrier, callee = self._setup.carriers.get(provider), self._setup.keys.callee(token, provider)
-        if carrier is None or callee is None:
+        if carrier is None or (callee is None and not (token == SHARED and _shared(carrier))):
             self._setup.metrics.callback(provider, "unknown")
             raise NotFound
+        outcome = await self._read(provider, carrier, callee, callback)
+        for report in outcome.reports:
+            await self._report(provider, callee or self._setup.keys.callee(report.token, provider), report)
+        if callee and ANSWER in callback.query:
+            return await self._answer(carrier, callee, wanted=outcome.wants_message)
+        return outcome.answer or Answer(status=204)
+
+    async def _read(self, provider: str, carrier: Carrier, callee: Callee | None, callback: Callback) -> Outcome:
+        facts = {"provider": provider, **({"verification": callee.verification} if callee else {})}
         try:
-            outcome = carrier.read(callback)
+            receive = getattr(carrier, "receive", None)
+            outcome: Outcome = await receive(callback) if receive else carrier.read(callback)
         except Forged:
             self._setup.metrics.callback(provider, "forged")
-            self._setup.log.warning("callback.forged", provider=provider, verification=callee.verification)
+            self._setup.log.warning("callback.forged", **facts)
             raise Unsigned from None
-        for report in outcome.reports:
-            await self._report(provider, callee, report)
-        if ANSWER in callback.query:
-            return await self._answer(carrier, callee, wanted=outcome.wants_message)
-        return Answer(status=204)
+        except Unread:
+            self._setup.log.warning("callback.unread", **facts)
+            raise Overloaded from None
+        return outcome
 
-    async def _report(self, provider: str, callee: Callee, report: DeliveryReport) -> None:
+    async def _report(self, provider: str, callee: Callee | None, report: DeliveryReport) -> None:
+        if callee is None:
+            self._setup.metrics.callback(provider, "unknown")  # another gateway's message, or no token came back
+            return
         event = _event(callee.attempt, report)
         if event is None and report.cost is None:
             self._setup.metrics.callback(provider, "accepted")
@@ -92,6 +119,10 @@ class Reports:
         except Unknown:
             return None
         return stored if callee.attempt <= len(stored.verification.attempts) else None
+
+
+def _shared(carrier: Carrier) -> bool:
+    return getattr(carrier, "shared", False) is True
 
 
 def _event(attempt: int, report: DeliveryReport) -> machine.Event | None:

@@ -17,7 +17,13 @@ from policies.engine import Policy
 class Carrier(Protocol):
     """A provider under guard: as channels.contract.Provider, but no call outlasts its deadline."""
 
-    async def send(self, message: Message) -> Receipt: ...
+    async def send(self, message: Message, *, insist: bool = False) -> Receipt:
+        """`insist` sends through an open breaker."""
+        ...
+
+    def refuses(self, message: Message) -> bool:
+        """Whether an open breaker would refuse the message now."""
+        ...
 
     def read(self, callback: Callback) -> Outcome: ...
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from gateway.core import codes, machine
+from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.service import drafting, record
 from gateway.service.drafting import Destinations, Draft
@@ -26,7 +27,17 @@ from gateway.service.requests import (
 )
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
-from gateway.store.steps import Created, Guessed, Idempotency, Mismatch, Misshapen, Replayed, Running, Unknown
+from gateway.store.steps import (
+    Created,
+    Guessed,
+    Idempotency,
+    Mismatch,
+    Misshapen,
+    Replayed,
+    Running,
+    Unavailable,
+    Unknown,
+)
 from gateway.store.steps import Limited as StoreLimited
 from policies import destination
 from policies.engine import decide
@@ -80,7 +91,12 @@ class Verifications:
     async def settle(self, begun: Begun, wait: int) -> Verification:
         """The verification once a provider accepted its message, or after `wait` ms."""
         settled = await self._engine.settled(begun.verification.id, wait / 1000)
-        return settled or begun.verification
+        if settled:
+            return settled
+        try:
+            return await self.read(begun.verification.app, begun.verification.id)
+        except (Unavailable, NotFound):  # it was started all the same, and the caller must hear of it
+            return begun.verification
 
     async def keep_answer(self, begun: Begun, answer: bytes) -> None:
         """Keep what was answered, so that a repetition gets the same."""
@@ -124,11 +140,12 @@ class Verifications:
         now = self._setup.store.now()
         if now < v.resend_at:
             self._setup.metrics.limited(v.policy, "cooldown", False)
+            self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit="cooldown")
             raise Limited("cooldown", 1, v.cooldown, v.resend_at - now)
-        reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
         try:
+            reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
             turned = await self._engine.turn(stored, machine.Resent(channel), by_person=True, reseal=reseal)
-        except machine.Unreachable:
+        except (machine.Unreachable, Unopenable):
             raise Denied("no_channel", "fallback", "No channel is left that can reach this destination.") from None
         except Unknown:
             raise NotFound from None

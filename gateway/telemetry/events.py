@@ -85,12 +85,18 @@ EVENTS: tuple[Event, ...] = (
     Event(
         "provider.fault", "error", "A provider module raised what it should not.", ("provider", "fault", "exception")
     ),
-    Event("breaker.changed", "warning", "A circuit breaker moved.", ("provider", "channel", "from_state", "state")),
+    Event(
+        "breaker.changed",
+        "warning",
+        "A circuit breaker moved. Zone is the first digit of the calling codes that it is for.",
+        ("provider", "channel", "zone", "from_state", "state"),
+    ),
     # Callbacks
     Event("callback.received", "debug", "A vendor reported.", ("provider", "result", "attempt")),
     Event("callback.forged", "warning", "A signature was missing or wrong.", ("provider", "client")),
     Event("callback.unknown", "info", "No live attempt belongs to that address.", ("provider", "client")),
     Event("callback.malformed", "warning", "It was signed and could not be understood.", ("provider", "exception")),
+    Event("callback.unread", "warning", "What its signature is checked by could not be fetched.", ("provider",)),
     Event("callback.contended", "error", "One verification is changed by too many at once.", ("provider",)),
     # The engine and the store
     Event("timer.failed", "error", "A timer's work raised; it is tried again when its lease ends.", ("fault",)),

@@ -31,7 +31,7 @@ def configure(
     """Set up structlog and the standard library's logging for this process; a second call replaces the first.
 
     `layout` auto is console on a terminal and JSON elsewhere. `stream` is standard output when it is not given.
-    Libraries write through the same renderer, from warning upwards uvicorn too. Raises ValueError.
+    Libraries write through the same renderer, from warning upwards. Raises ValueError.
     """
     _known("level", level, LEVELS)
     _known("format", layout, LAYOUTS)
@@ -160,7 +160,6 @@ def _adopt_libraries(level: str, stream: TextIO, tidy: Tidy, renderer: Processor
     for name in ("uvicorn", "uvicorn.error", *_QUIET):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate, logger.disabled = [], True, name in _QUIET
-    logging.getLogger("uvicorn").setLevel(max(least, logging.WARNING))  # its start and end are told by events of ours
     logging.captureWarnings(True)
 
 

@@ -142,13 +142,13 @@ VERDICTS = ("approved", "wrong", "locked", "expired", "spent", "canceled")
 DECISIONS = ("allowed", "refused", "shadow_refused")
 CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
 BREAKER = {"closed": 0, "half_open": 1, "open": 2}
-STATUSES = ("200", "201", "202", "400", "401", "403", "404", "409", "422", "429", "500", "503")
+STATUSES = ("200", "201", "202", "204", "400", "401", "403", "404", "409", "422", "429", "500", "503")
 OTHER = "other"
 NONE = "none"
 
 LABELS: dict[str, str] = {
     "app": "an app of the configuration, else `other`",
-    "channel": "`sms`, `voice`, `whatsapp`, `email`",
+    "channel": "`sms`, `voice`, `whatsapp`, `telegram`, `email`",
     "country": "ISO 3166-1 alpha-2 of the phone number: those that the policies name, then the first that come, up to "
     "the cap (20 by default), else `other`; `none` for email",
     "currency": "ISO 4217: the first three that come, else `other`",
