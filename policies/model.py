@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-ChannelName = Literal["sms", "voice", "whatsapp", "email"]
+ChannelName = Literal["sms", "voice", "whatsapp", "telegram", "email"]
 """The channels that a policy can name. Email goes to an address, the others to a phone number."""
 
 

@@ -35,7 +35,7 @@ CountryCode = Annotated[
 Countries = Annotated[frozenset[CountryCode], PlainSerializer(sorted, return_type=list[str])]
 """A set of countries; sorted when written, so that one content has one revision."""
 
-PhoneChannel = Literal["sms", "voice", "whatsapp"]
+PhoneChannel = Literal["sms", "voice", "whatsapp", "telegram"]
 Wait = Annotated[Duration, within("100ms", "1h")]
 Providers = Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
 

@@ -17,7 +17,7 @@ class StepSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    channel: ChannelName = Field(description="sms, voice, whatsapp or email.")
+    channel: ChannelName = Field(description="sms, voice, whatsapp, telegram or email.")
     wait: Wait = Field(description="How long to wait for a sign of delivery before the next step.")
     providers: Providers | None = Field(
         None, description="The providers to try, in order; left out: the channel's own order from the configuration."

@@ -169,6 +169,15 @@ def test_a_country_has_its_own_order_providers_sender_and_wait() -> None:
     assert channels(ask(rules, number=INDIA, channels=("sms", "whatsapp"))) == ["sms", "whatsapp"]
 
 
+def test_the_word_of_the_country_goes_before_the_steps_and_the_steps_before_the_configurations() -> None:
+    fallback = [{"channel": "sms", "wait": 30, "providers": ["step"]}, {"channel": "voice", "wait": 30}]
+    rules = policy(
+        fallback=fallback, countries={"default": "allow", "rules": {"IN": {"providers": {"sms": ["country"]}}}}
+    )
+    assert [step.providers for step in ask(rules, number=INDIA).steps] == [("country",), ("two",)]
+    assert [step.providers for step in ask(rules).steps] == [("step",), ("two",)]
+
+
 def test_a_country_can_place_email_in_its_order() -> None:
     rules = policy(countries={"default": "allow", "rules": {"US": {"channels": ["email", "voice"]}}})
     assert channels(ask(rules, address="ana@example.org")) == ["email", "voice"]

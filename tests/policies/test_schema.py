@@ -92,8 +92,8 @@ REFUSED: dict[str, str] = {
     SMS
     + "countries: {allow: [US], deny: [US]}": "countries: Value error, US in both allow and deny: take it out of one",
     SMS + "countries: {default: maybe}": "countries.default: Input should be 'deny' or 'allow'",
-    SMS
-    + "countries: {only: {email: [US]}}": "countries.only.email.[key]: Input should be 'sms', 'voice' or 'whatsapp'",
+    SMS + "countries: {only: {email: [US]}}": "countries.only.email.[key]: Input should be 'sms', 'voice', "
+    "'whatsapp' or 'telegram'",
     SMS
     + "countries: {rules: {IN: {channels: [voice]}}}": ": Value error, countries.rules.IN.channels: voice not in the "
     "fallback: add a step there, and hold it to its countries with countries.only",
@@ -109,8 +109,8 @@ REFUSED: dict[str, str] = {
     SMS + "number_types: {landline: sms}": "number_types.landline: Input should be 'voice', 'deny' or 'as_is'",
     # fallback
     "fallback: []": ": Value error, fallback: write at least one step, for example {channel: sms, wait: 30s}",
-    "fallback: [{channel: pigeon, wait: 30s}]": "fallback.0.channel: Input should be 'sms', 'voice', 'whatsapp' or "
-    "'email'",
+    "fallback: [{channel: pigeon, wait: 30s}]": "fallback.0.channel: Input should be 'sms', 'voice', 'whatsapp', "
+    "'telegram' or 'email'",
     "fallback: [{channel: sms}]": "fallback.0.wait: Field required",
     "fallback: [{channel: sms, wait: 5m}, {channel: voice, wait: 5m}, {channel: email, wait: 1m}]": ": Value error, "
     "fallback: the last step would start after 10m, when the code (10m) is dead: shorten the waits",
