@@ -11,7 +11,8 @@ from gateway.store.steps import Claimed, Unavailable
 
 class Worker:
     """Looks for due timers when the next one falls due, and at least every `poll` seconds, because other processes set
-    timers too. At most `batch` are taken at once, and no more are claimed while that many are being worked on."""
+    timers too. At most `batch` are taken at once, and no more are claimed while that many are being worked on or this
+    process has all the sends under way that it may have."""
 
     def __init__(self, setup: Setup, engine: Engine, *, poll: float = 0.2, batch: int = 64) -> None:
         self._setup = setup
@@ -50,12 +51,15 @@ class Worker:
 
     async def _round(self) -> float:
         room = self._batch - len(self._tasks)
-        if room <= 0:
+        if room <= 0 or self._engine.full:
             return self._poll
         try:
             claimed = await self._claim(room)
         except Unavailable as fault:
-            self._setup.log.warning("store.unavailable", operation="claim", fault=str(fault))
+            self._setup.log.warning("store.failed", operation="claim", fault=str(fault))
+            return self._poll
+        except Exception as fault:  # noqa: BLE001 - a document that can't be read: its lease keeps it out of the next
+            self._setup.log.error("timer.failed", fault=type(fault).__name__)
             return self._poll
         if claimed.depth:
             return 0
@@ -68,7 +72,7 @@ class Worker:
         setup.metrics.timers_due(claimed.depth)
         if claimed.orphans:
             setup.metrics.orphan(claimed.orphans)
-            setup.log.error("timer.orphaned", number=claimed.orphans)
+            setup.log.error("orphan.found", number=claimed.orphans)
         for due in claimed.due:
             setup.metrics.timer_late(max(0, claimed.now - due.score) / 1000)
             task = asyncio.create_task(self._act(due.stored))
@@ -81,6 +85,6 @@ class Worker:
         try:
             await self._engine.due(stored)
         except Unavailable as fault:
-            self._setup.log.warning("store.unavailable", operation="due", fault=str(fault))
+            self._setup.log.warning("store.failed", operation="due", fault=str(fault))
         except Exception as fault:  # noqa: BLE001 - see above; its lease ends and it is tried again
             self._setup.log.error("timer.failed", verification=stored.verification.id, fault=type(fault).__name__)

@@ -163,12 +163,12 @@ class Engine:
             self._setup.log.warning("store.failed", operation="release", fault=str(fault))
 
     async def _carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None) -> None:
+        # `secrets` stay the right ones: a resend, which may make a new code, also makes a newer attempt, and what is
+        # heard of an older one then leads to no further message.
         next_attempt: Attempt | None = attempt
         while next_attempt:
             event = await self._send(stored, next_attempt, secrets or self.secrets(stored))
             turned = await self._written(stored, event)
-            if turned.stored.sealed != stored.sealed:  # a resend made a new code meanwhile
-                secrets = None
             stored, next_attempt = turned.stored, turned.send
 
     async def _written(self, stored: Stored, event: Event) -> Turned:

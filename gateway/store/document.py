@@ -99,7 +99,7 @@ def pack_body(v: Verification, locale: str) -> bytes:
             v.cooldown,
             v.resend_new,
             v.exhausted,
-            [[x.key, x.name, x.amount, x.window, x.shadow] for x in v.limits],
+            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts] for x in v.limits],
             dict(v.metadata),
         ]
     )

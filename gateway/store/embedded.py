@@ -146,6 +146,13 @@ def _connect(path: Path) -> socket.socket | None:
     return client
 
 
+def _silent(path: Path) -> bool:
+    client = _connect(path)
+    if client:
+        client.close()
+    return client is None
+
+
 def _end_orphan(path: Path, timeout: float) -> None:
     """We hold the folder's lock, so a server that still answers here has lost its gateway: end it in order."""
     if not path.exists():
@@ -154,7 +161,7 @@ def _end_orphan(path: Path, timeout: float) -> None:
     if client:
         with client:
             client.sendall(b"SHUTDOWN\r\n")
-        _until(lambda: _connect(path) is None, timeout, "a server that was left behind does not stop")
+        _until(lambda: _silent(path), timeout, "a server that was left behind does not stop")
     path.unlink(missing_ok=True)
 
 

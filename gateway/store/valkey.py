@@ -38,6 +38,9 @@ from gateway.store.steps import (
 
 SCRIPTS = ("create", "check", "commit", "claim", "read", "answer")
 
+_NOW_AT = {"claim": 0, "read": 0}
+"""Where the store's time stands in a script's reply, when it does not follow a word at the front."""
+
 Watch = Callable[[str, float, bool], None]
 """Told of every call: the script's name, seconds, whether it failed."""
 
@@ -58,6 +61,7 @@ class Store:
         self._clock = clock
         self._watch = watch
         self._offset = 0
+        self._timers_from = 0
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
         prelude = _source("prelude")
         self._scripts: dict[str, AsyncScript] = {
@@ -65,7 +69,8 @@ class Store:
         }
 
     def now(self) -> int:
-        """The time in ms by the store's clock, as well as it is known."""
+        """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong must not end
+        a verification before its time."""
         return self._clock() if self._clock else int(time.time() * 1000) + self._offset
 
     async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed:
@@ -176,7 +181,9 @@ class Store:
 
     async def claim(self, lease: int, batch: int) -> Claimed:
         """Take at most `batch` timers that are due, each for `lease` ms."""
-        now, next_due, depth, orphans, rows = await self._run("claim", self._timers, {"lease": lease, "batch": batch})
+        self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served
+        timers = self._timers[self._timers_from :] + self._timers[: self._timers_from]
+        now, next_due, depth, orphans, rows = await self._run("claim", timers, {"lease": lease, "batch": batch})
         due = tuple(
             Due(unpack_document(rows[i].decode(), rows[i + 2]), int(float(rows[i + 1]))) for i in range(0, len(rows), 3)
         )
@@ -209,6 +216,8 @@ class Store:
     async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
         args["t"] = self._clock() if self._clock else 0
         reply = await self._timed(name, self._scripts[name](keys=keys, args=[pack(args)]))
+        if name != "answer":
+            self._offset = reply[_NOW_AT.get(name, 1)] - int(time.time() * 1000)
         return cast("list[Any]", reply)
 
     async def _timed(self, name: str, call: Awaitable[Any]) -> Any:

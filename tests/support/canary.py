@@ -26,7 +26,7 @@ class Canary:
 
 def found(canaries: Iterable[Canary], places: Mapping[str, str | bytes]) -> list[str]:
     """Every canary in every place, as 'name in place', whatever its spelling there: plain, in another case, quoted for
-    a URL, with separators between digits, in hex, in base64, or as a hash without a key's worth of salt would not hide."""
+    a URL, escaped, with separators between its digits, in UTF-16, in hex or in base64."""
     return [
         f"{canary.name} in {place}"
         for place, content in places.items()

@@ -77,7 +77,7 @@ class FakeCarrier:
     sent: list[Message] = field(default_factory=list)
     channels: frozenset[Channel] = frozenset(Channel)
 
-    async def send(self, message: Message) -> Receipt:
+    async def send(self, message: Message, *, insist: bool = False) -> Receipt:
         self.sent.append(message)
         script = self.scripts.pop(0) if self.scripts else Receipt(f"{self.name}-{len(self.sent)}")
         if isinstance(script, Exception):
@@ -92,6 +92,9 @@ class FakeCarrier:
         if kind == "answer":
             return Outcome(wants_message=True)
         return Outcome((DeliveryReport(ReportKind(kind), ErrorClass(error) if error else None),))
+
+    def refuses(self, message: Message) -> bool:
+        return False
 
     def answer(self, message: Message | None) -> Answer:
         return Answer(message.wording.spoken.encode() if message else b"hang up")
