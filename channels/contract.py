@@ -13,11 +13,12 @@ from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, m
 
 
 class Channel(StrEnum):
-    """A way to reach a person. SMS, voice and WhatsApp go to a phone number, email to an address."""
+    """A way to reach a person. Email goes to an address, all others to a phone number."""
 
     SMS = "sms"
     VOICE = "voice"
     WHATSAPP = "whatsapp"
+    TELEGRAM = "telegram"
     EMAIL = "email"
 
 
@@ -96,6 +97,7 @@ class Message:
     lifetime: int  # seconds until the code is worthless; the vendor's message lifetime
     sender: str | None = None  # overrides the provider's own sender for this country
     callback_url: str | None = None  # where the vendor reports to; holds an unguessable token
+    token: str = ""  # that token alone, for a vendor that echoes a field and has one address for all reports
     answer_url: str | None = None  # where a voice vendor fetches what to say
     country: str = ""  # ISO 3166-1 alpha-2 of a phone number, "" for email
 
@@ -136,6 +138,13 @@ class DeliveryReport:
     vendor_code: str = ""  # the vendor's own code, for the decision log; from a closed vocabulary, never free text
     message_id: str = ""
     cost: Cost | None = None
+    token: str = field(default="", repr=False)
+    """Message.token as the vendor echoed it: who is meant, when the report came to the shared address."""
+
+
+SHARED = "shared"
+"""In place of a token in a callback address: {public_url}/callbacks/{provider name}/shared. For vendors whose reports
+all go to one address that the operator enters once. It gives no right to anything: each report must bring its token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,7 @@ class Outcome:
 
     reports: tuple[DeliveryReport, ...] = ()
     wants_message: bool = False  # the vendor waits for the message of this attempt: see Provider.answer
+    answer: Answer | None = None  # what to answer, where the vendor looks for more than 204: a handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +199,18 @@ class Forged(Exception):
     """A callback whose signature is missing or wrong."""
 
 
+class Unread(Exception):
+    """A callback that can't be judged now, because something to judge it by could not be fetched. The vendor is told
+    503 and repeats it."""
+
+
 class Provider(Protocol):
-    """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker."""
+    """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker.
+
+    Two things more are found by their names where a provider has them. `shared = True`: its reports come to the shared
+    address and bring their tokens. `async receive(callback) -> Outcome`: what `read` does, for a vendor that has to be
+    asked something on the way; it raises Unread as well, and is called instead of `read`.
+    """
 
     @property
     def channels(self) -> frozenset[Channel]: ...
@@ -267,6 +287,9 @@ class ProviderSettings(BaseModel):
         10.0, gt=0, le=60, description="Seconds for a whole request; must stay under the engine's lease."
     )
     concurrency: int = Field(64, ge=1, le=10_000, description="Requests under way at once, at the most.")
+    rate: float | None = Field(
+        None, gt=0, le=10_000, description="Messages a second from each gateway process, at the most. Left out: no cap."
+    )
     errors: dict[str, ErrorClass] = Field(
         default_factory=dict, description="Vendor codes classed otherwise than in the table that ships."
     )

@@ -86,7 +86,7 @@ class Scenario:
 
 
 _E = ErrorClass
-_CHANNELS_TO_A_PHONE = (Channel.SMS, Channel.VOICE, Channel.WHATSAPP)
+_CHANNELS_TO_A_PHONE = (Channel.SMS, Channel.VOICE, Channel.WHATSAPP, Channel.TELEGRAM)
 
 OUTCOMES: tuple[Scenario, ...] = (
     Scenario("00", "delivered", "Delivered after a moment. A call is answered."),
@@ -112,10 +112,11 @@ OUTCOMES: tuple[Scenario, ...] = (
     Scenario(
         "10",
         "landline",
-        "A landline: no SMS and no WhatsApp, but calls are answered.",
+        "A landline: calls are answered, and nothing else reaches it.",
         channels={
             Channel.SMS: _refused(_E.NO_CHANNEL, "landline"),
             Channel.WHATSAPP: _refused(_E.NO_CHANNEL, "landline"),
+            Channel.TELEGRAM: _refused(_E.NO_CHANNEL, "landline"),
         },
     ),
     Scenario(

@@ -79,6 +79,12 @@ class Question:
     ip: str = ""
     device: str = ""
 
+    @property
+    def target(self) -> str:
+        """Whom it is about: the number, or the address where there is none. The cooldown is counted by it, and whatever
+        a later message of the same verification reserves."""
+        return self.phone.e164 if self.phone else self.email.key if self.email else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

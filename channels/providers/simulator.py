@@ -46,7 +46,7 @@ class Settings(ProviderSettings):
     """A simulated carrier."""
 
     channels: frozenset[Channel] = Field(
-        frozenset(Channel), min_length=1, description="What it carries: sms, voice, whatsapp, email."
+        frozenset(Channel), min_length=1, description="What it carries: sms, voice, whatsapp, telegram, email."
     )
     history: int = Field(200, ge=1, le=10_000, description="Messages that the page shows; older ones are forgotten.")
     report_after: float = Field(

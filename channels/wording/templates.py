@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-TEMPLATES = ("sms", "voice", "whatsapp", "email", "subject")
+TEMPLATES = ("sms", "voice", "whatsapp", "telegram", "email", "subject")
 """What an operator can reword: the text of a channel, and the subject of the email."""
 
 PLACEHOLDERS = ("brand", "code", "context", "minutes", "time")

@@ -36,6 +36,11 @@ def _whatsapp(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Wor
     return Wording(said.operators("whatsapp") or said.whole(), phrases.language)
 
 
+def _telegram(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Wording:
+    """For the simulator and for senders of the operator's own: Telegram puts the code into words of its own."""
+    return Wording(said.operators("telegram") or said.whole(), phrases.language)
+
+
 def _voice(code: str, brief: Brief, phrases: Phrases, said: Sentences) -> Wording:
     """No lifetime: the person types while listening, and a number near the code is one more to mistake for it."""
     return Wording(
@@ -65,5 +70,6 @@ _WORDED: Mapping[Channel, Callable[[str, Brief, Phrases, Sentences], Wording]] =
     Channel.SMS: _sms,
     Channel.VOICE: _voice,
     Channel.WHATSAPP: _whatsapp,
+    Channel.TELEGRAM: _telegram,
     Channel.EMAIL: mail.wording,
 }

@@ -20,7 +20,7 @@ class Fault:
     line: int  # from 1; 0 for what is wrong with the file as a whole, or is no part of it
     path: str  # "policies.login.fallback[1].channel", or "" when it can't be told
     problem: str  # "'sns' is not a channel"
-    remedy: str = ""  # "write one of sms, voice, whatsapp, email"
+    remedy: str = ""  # "write one of sms, voice, whatsapp, telegram, email"
     variable: str = ""  # the environment variable that said it, instead of the file
 
     def text(self, file: str) -> str:

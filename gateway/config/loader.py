@@ -27,11 +27,12 @@ from gateway.config.reader import LARGEST, Document, read
 from gateway.config.settings import ApiKeyOwner, ProviderSection, Settings
 
 
-def load(path: Path, environ: Mapping[str, str], *, make_keys: bool = True) -> Settings:
+def load(path: Path, environ: Mapping[str, str], *, make_keys: bool = True, secrets: bool = True) -> Settings:
     """The settings. Raises Invalid with every fault.
 
     `make_keys` lets development make the keys that are missing, in store.directory; without it nothing is written, and
-    what would be made is empty: enough to judge a file, and nothing to run with.
+    what would be made is empty: enough to judge a file, and nothing to run with. Without `secrets` none is fetched
+    either, so that policies can be judged where the secrets of production are not.
     """
     document = _read(path)
     if document.data is None and document.faults:
@@ -39,12 +40,22 @@ def load(path: Path, environ: Mapping[str, str], *, make_keys: bool = True) -> S
     if isinstance(document.data, dict):
         document.data = {name: section for name, section in document.data.items() if section is not None}
         environment.overrule(document, environ)
-        settings = _judged(path, document, environ)
+        settings = _judged(path, document, environ if secrets else None)
         if settings is not None:
-            return development.furnish(settings) if make_keys and not settings.production else settings
+            return development.furnish(settings) if make_keys and secrets and not settings.production else settings
     else:
         document.complain((), "the file has no sections", "begin with mode: development")
     raise Invalid(str(path), document.faults)
+
+
+def store_directory(path: Path, environ: Mapping[str, str]) -> Path:
+    """store.directory alone, of a file in which all else may be wrong. Raises Invalid for what is not YAML."""
+    document = _read(path)
+    if document.data is None and document.faults:
+        raise Invalid(str(path), document.faults)
+    environment.overrule(document, environ)
+    said = document.data.get("store") if isinstance(document.data, dict) else None
+    return (judged(StoreSettings, said or {}, strict=True)[0] or StoreSettings()).directory
 
 
 def _read(path: Path) -> Document:
@@ -56,7 +67,7 @@ def _read(path: Path) -> Document:
         raise Invalid(str(path), [Fault(0, "", problem, "name another with --config")]) from None
 
 
-def _judged(path: Path, document: Document, environ: Mapping[str, str]) -> Settings | None:
+def _judged(path: Path, document: Document, environ: Mapping[str, str] | None) -> Settings | None:
     """The settings, or None with all faults in the document."""
     config = validated(Config, document.data, (), document)
     parts = _parts(document, environ)
@@ -82,7 +93,7 @@ def _judged(path: Path, document: Document, environ: Mapping[str, str]) -> Setti
     )
 
 
-def _parts(document: Document, environ: Mapping[str, str]) -> checks.Parts:
+def _parts(document: Document, environ: Mapping[str, str] | None) -> checks.Parts:
     """Each section for itself, so that a fault in one hides nothing of the others."""
     raw = document.data
     production = raw.get("mode", "production") == "production"

@@ -198,6 +198,19 @@ class EngineSettings(_Section):
     idempotency: Annotated[Duration, within("1m", "7d")] = _length("24h", "How long an Idempotency-Key is remembered.")
 
 
+class RecordSettings(_Section):
+    """What was asked and decided, written down so that `otp-gateway policy simulate` can ask it of other policies too.
+    Holds masked destinations and keyed hashes, never a full number, address or code."""
+
+    file: Path | None = Field(None, description="The file to append to. Left out: nothing is recorded.")
+    max_bytes: int = Field(
+        67_108_864, ge=65_536, le=10_737_418_240, description="Bytes after which the file is set aside and begun anew."
+    )
+    keep: int = Field(
+        5, ge=1, le=1000, description="Files set aside to keep, as FILE.1 (the newest), FILE.2 and so on."
+    )
+
+
 class ApiKey(_Section):
     """One of an app's keys. The configuration knows its hash only."""
 
@@ -226,8 +239,8 @@ class AppSettings(_Section):
     )
     templates: dict[str, str] = Field(
         default_factory=dict,
-        description="Texts of your own instead of ours, by sms, voice, whatsapp, email and subject (the email's), with "
-        "{brand}, {code}, {time}, {minutes} and {context}.",
+        description="Texts of your own instead of ours, by sms, voice, whatsapp, telegram, email and subject (the "
+        "email's), with {brand}, {code}, {time}, {minutes} and {context}.",
     )
 
 
@@ -253,6 +266,7 @@ class ChannelsSettings(_Section):
     sms: SmsSettings = Field(SmsSettings(), description="Text messages.")
     voice: ChannelSettings = Field(ChannelSettings(), description="Calls that say the code.")
     whatsapp: ChannelSettings = Field(ChannelSettings(), description="WhatsApp messages.")
+    telegram: ChannelSettings = Field(ChannelSettings(), description="Telegram messages.")
     email: ChannelSettings = Field(ChannelSettings(), description="Email.")
 
 
@@ -269,6 +283,7 @@ class Config(_Section):
     store: StoreSettings = Field(StoreSettings(), description="The store.")
     secrets: SecretSettings = Field(SecretSettings(), description="The gateway's own keys.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine's times and sizes.")
+    record: RecordSettings = Field(RecordSettings(), description="The record of decisions.")
     apps: dict[Name, AppSettings] = Field(description="The apps that may call, by name.", min_length=1)
     providers: dict[Name, dict[str, Any]] = Field(
         description="The accounts with vendors, by a name of your own.", min_length=1

@@ -76,7 +76,7 @@ def _location(type_name: str) -> tuple[str, str]:
 
 
 def sections(
-    raw: Mapping[str, Mapping[str, Any]], production: bool, environ: Mapping[str, str], document: Document
+    raw: Mapping[str, Mapping[str, Any]], production: bool, environ: Mapping[str, str] | None, document: Document
 ) -> dict[str, ProviderSection]:
     """The sections that are right, enabled or not. Faults go to the document; secrets are fetched for enabled ones."""
     found = (_section(name, section, production, environ, document) for name, section in raw.items())
@@ -84,7 +84,7 @@ def sections(
 
 
 def _section(
-    name: str, raw: Mapping[str, Any], production: bool, environ: Mapping[str, str], document: Document
+    name: str, raw: Mapping[str, Any], production: bool, environ: Mapping[str, str] | None, document: Document
 ) -> ProviderSection | None:
     path = ("providers", name)
     type_name = raw.get("type")
@@ -106,7 +106,7 @@ def _section(
 
 
 def _secrets(
-    settings: ProviderSettings, environ: Mapping[str, str], path: tuple[str, ...], document: Document
+    settings: ProviderSettings, environ: Mapping[str, str] | None, path: tuple[str, ...], document: Document
 ) -> dict[str, str]:
     refs = references(settings)
     values = {field: fetched(ref, environ, (*path, field), document) for field, ref in refs}

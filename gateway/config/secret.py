@@ -23,8 +23,10 @@ KEY_BYTES = 32
 """The least that a key of the gateway has: 256 bits."""
 
 
-def fetched(ref: SecretRef, environ: Mapping[str, str], path: Path, document: Document) -> str | None:
-    """The secret, or None with a fault that says what is missing."""
+def fetched(ref: SecretRef, environ: Mapping[str, str] | None, path: Path, document: Document) -> str | None:
+    """The secret, or None with a fault that says what is missing. Without an environment none is looked for."""
+    if environ is None:
+        return None
     if ref.env is not None:
         return _from_environment(ref.env, environ, (*path, "env"), document)
     return _from_file(ref.file or FilePath(), (*path, "file"), document)
@@ -81,7 +83,7 @@ class GatewayKeys:
 
 
 def gateway_keys(
-    secrets: SecretSettings | None, store: StoreSettings | None, environ: Mapping[str, str], document: Document
+    secrets: SecretSettings | None, store: StoreSettings | None, environ: Mapping[str, str] | None, document: Document
 ) -> GatewayKeys:
     """Fetch them all. Faults go to the document."""
     password = store and store.password and fetched(store.password, environ, ("store", "password"), document)
@@ -97,7 +99,7 @@ def gateway_keys(
     return GatewayKeys(lookup or b"", sealing, password or "")
 
 
-def _key(ref: SecretRef, environ: Mapping[str, str], path: Path, document: Document) -> bytes | None:
+def _key(ref: SecretRef, environ: Mapping[str, str] | None, path: Path, document: Document) -> bytes | None:
     """One of the gateway's own keys, or None with a fault."""
     text = fetched(ref, environ, path, document)
     if text is None:

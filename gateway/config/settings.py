@@ -56,6 +56,11 @@ class Settings:
     def production(self) -> bool:
         return self.config.mode == "production"
 
+    def policy(self, app: str, purpose: str) -> Policy:
+        """The policy for a purpose of an app. Raises KeyError for an app that is not configured."""
+        chosen = self.config.apps[app].policies
+        return self.policies[chosen.get(purpose) or chosen["*"]]
+
     @property
     def segments(self) -> Mapping[str, int]:
         """The most segments of one message, by channel."""

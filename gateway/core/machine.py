@@ -41,6 +41,7 @@ class Failed:
     attempt: int
     error: ErrorClass
     vendor_code: str = ""
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ class Delivered:
     """A report says that the message arrived."""
 
     attempt: int
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A report names the price and no other news."""
+
+    attempt: int
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,7 @@ class Canceled:
     """The app ended it."""
 
 
-Event = Accepted | Failed | Delivered | Due | Resent | Canceled
+Event = Accepted | Failed | Delivered | Priced | Due | Resent | Canceled
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,14 @@ class Changed:
     """An attempt took a new status."""
 
     attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """The price of an attempt became known. Vendors repeat their reports; this comes once."""
+
+    attempt: Attempt
+    cost: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,7 @@ class Ended:
     status: Status
 
 
-Effect = Send | Changed | FellBack | Exhausted | Ended
+Effect = Send | Changed | Paid | FellBack | Exhausted | Ended
 Turn = tuple[Verification, tuple[Effect, ...]]
 
 
@@ -136,12 +154,8 @@ _MOVES: dict[AttemptStatus, frozenset[AttemptStatus]] = {
 def apply(v: Verification, event: Event, now: int, pace: Pace) -> Turn:
     """One turn. An event that changes nothing gives back the very same object and no effects."""
     match event:
-        case Accepted():
-            return _accepted(v, event, now)
-        case Delivered():
-            return _delivered(v, event, now)
-        case Failed():
-            return _failed(v, event, now, pace)
+        case Accepted() | Delivered() | Failed() | Priced():
+            return _heard(v, event, now, pace)
     if not v.pending:
         return v, ()
     match event:
@@ -151,6 +165,29 @@ def apply(v: Verification, event: Event, now: int, pace: Pace) -> Turn:
             return _resent(v, event, now)
         case Canceled():
             return _end(v, Status.CANCELED, now)
+
+
+def _heard(v: Verification, event: Accepted | Delivered | Failed | Priced, now: int, pace: Pace) -> Turn:
+    """News of one attempt: its price, and then what became of it."""
+    v, paid = _priced(v, event)
+    match event:
+        case Accepted():
+            v, effects = _accepted(v, event, now)
+        case Delivered():
+            v, effects = _delivered(v, event, now)
+        case Failed():
+            v, effects = _failed(v, event, now, pace)
+        case Priced():
+            effects = ()
+    return v, (*paid, *effects)
+
+
+def _priced(v: Verification, event: Accepted | Delivered | Failed | Priced) -> Turn:
+    attempt = _attempt(v, event.attempt)
+    if event.cost is None or attempt is None or attempt.cost is not None:
+        return v, ()
+    paid = replace(attempt, cost=event.cost)
+    return _with(v, paid), (Paid(paid, event.cost),)
 
 
 def bar(turn: Turn, limit: str) -> Turn:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from channels.contract import Cost
 from policies.model import Step
 
 
@@ -54,6 +55,7 @@ class Attempt:
     reason: str | None = None  # an error class, when failed
     vendor_code: str = ""
     message_id: str = ""
+    cost: Cost | None = None  # the first price that the vendor named
 
 
 @dataclass(frozen=True, slots=True)

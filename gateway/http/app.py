@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from channels.contract import Provider
-from gateway.config.settings import Settings
+from gateway.config.settings import ProviderSection, Settings
 from gateway.config.version import version
 from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
@@ -40,6 +40,10 @@ class Inboxed(Protocol):
     """A provider that shows its messages instead of sending them."""
 
     def inbox(self) -> Iterable[Entry]: ...
+
+
+class Unbuildable(Exception):
+    """A provider refuses its settings or its secrets."""
 
 
 class Draining:
@@ -88,14 +92,16 @@ def compose(settings: Settings, store_url: str, public_url: str) -> Gateway:
         prefix=settings.config.store.prefix,
         watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
     )
-    providers = {name: section.build() for name, section in settings.providers.items()}
+    providers = {name: _built(name, section) for name, section in settings.providers.items()}
     carriers = {
         name: Guarded(
             provider,
             name,
             concurrency=settings.providers[name].settings.concurrency,
             timeout=settings.providers[name].settings.timeout,
+            rate=settings.providers[name].settings.rate,
             metrics=metrics,
+            log=log,
         )
         for name, provider in providers.items()
     }
@@ -127,6 +133,13 @@ def compose(settings: Settings, store_url: str, public_url: str) -> Gateway:
         store=store,
         log=log,
     )
+
+
+def _built(name: str, section: ProviderSection) -> Provider:
+    try:
+        return section.build()
+    except ValueError as fault:
+        raise Unbuildable(f"providers.{name}: {fault}") from None
 
 
 def _connect(settings: Settings, url: str) -> Redis:

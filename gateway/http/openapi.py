@@ -21,10 +21,10 @@ from gateway.http.samples import REQUESTS, answers
 _REF = "#/components/schemas/"
 _EVERYWHERE = ("Request-Id", "Cache-Control")
 
-_DESCRIPTION = """Verifies phone numbers and email addresses by one-time codes over SMS, voice, WhatsApp, Telegram and email, and
-falls back from one to the next. Times are RFC 3339 in UTC. Ignore fields of an answer that you don't know: more may
-come. Email is no out-of-band authenticator in the sense of NIST SP 800-63B, and codes over the telephone network are
-restricted there."""
+_DESCRIPTION = """Verifies phone numbers and email addresses by one-time codes over SMS, voice, WhatsApp, Telegram and
+email, and falls back from one to the next. Times are RFC 3339 in UTC. Ignore fields of an answer that you don't know:
+more may come. Email is no out-of-band authenticator in the sense of NIST SP 800-63B, and codes over the telephone
+network are restricted there."""
 
 _HEADERS = {
     "Request-Id": ("The request's id, as in a problem's instance and in the gateway's log.", {"format": "uuid"}),

@@ -54,6 +54,15 @@ class Engine:
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
 
+    def adopt(self, setup: Setup) -> None:
+        """Go on under another setup. A send that is under way ends with the carrier that it has."""
+        self._setup = setup
+
+    async def ended(self) -> None:
+        """Wait until every send that is now under way has ended, with whatever its failure leads to."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks))
+
     @property
     def in_flight(self) -> int:
         """Sends under way, their commits included."""
@@ -198,9 +207,7 @@ class Engine:
             return Failed(attempt.number, ErrorClass.UNKNOWN, type(error).__name__)
         finally:
             setup.metrics.provider(attempt.provider, attempt.channel, time.perf_counter() - began)
-        if receipt.cost:
-            setup.metrics.cost(attempt.channel, attempt.provider, receipt.cost.micros, receipt.cost.currency)
-        return Accepted(attempt.number, receipt.message_id)
+        return Accepted(attempt.number, receipt.message_id, receipt.cost)
 
     def _nowhere_else(self, stored: Stored, attempt: Attempt, message: Message) -> bool:
         """Whether the breakers of all the step's providers are open. Then nobody is better than anybody: the order

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Send
+from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send
 from gateway.core.model import Attempt, AttemptStatus, Verification
+from gateway.service import traffic
 from gateway.service.setup import Setup
 from gateway.store.document import Stored, pack, unpack_journal
 
@@ -74,6 +75,7 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
                 _tell_attempt(setup, v, attempt, now)
             case FellBack(left, taken, reason):
                 setup.metrics.fell_back(left.channel, taken.channel, reason)
+                traffic.message(setup, v, taken, reason)
                 setup.log.info(
                     "fallback.taken",
                     verification=v.id,
@@ -85,6 +87,8 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
                 )
             case Exhausted(reason):
                 setup.log.warning("fallback.exhausted", verification=v.id, reason=reason, attempts=len(v.attempts))
+            case Paid(attempt, cost):
+                setup.metrics.cost(attempt.channel, attempt.provider, cost.micros, cost.currency)
             case Ended():
                 ended(setup, v)
             case Send():
@@ -112,6 +116,7 @@ def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> 
 def ended(setup: Setup, v: Verification) -> None:
     """Count and log an end."""
     setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
+    traffic.ended(setup, v)
     if v.status == "approved" and v.ended_at is not None:
         setup.metrics.verified(v.current.channel, (v.ended_at - v.created_at) / 1000)
     setup.log.info(

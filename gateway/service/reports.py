@@ -75,18 +75,14 @@ class Reports:
             self._setup.metrics.callback(provider, "unknown")  # another gateway's message, or no token came back
             return
         event = _event(callee.attempt, report)
-        if event is None and report.cost is None:
+        if event is None:
             self._setup.metrics.callback(provider, "accepted")
             return
-        stored = await self._of(provider, callee)
+        stored = await self._of(callee)
         if stored is None:
             self._setup.metrics.callback(provider, "late")  # its tombstone is gone: there is nothing to change
             return
-        attempt = stored.verification.attempts[callee.attempt - 1]
-        if report.cost:
-            self._setup.metrics.cost(attempt.channel, provider, report.cost.micros, report.cost.currency)
-        if event is not None:
-            await self._apply(provider, stored, event)
+        await self._apply(provider, stored, event)
 
     async def _apply(self, provider: str, stored: Stored, event: machine.Event) -> None:
         try:
@@ -104,7 +100,7 @@ class Reports:
 
     async def _answer(self, carrier: Carrier, callee: Callee, *, wanted: bool) -> Answer:
         """What to speak. Nothing once the verification has ended: the call then hangs up."""
-        stored = await self._of("", callee) if wanted else None
+        stored = await self._of(callee) if wanted else None
         if stored is None:
             return carrier.answer(None)
         attempt = stored.verification.attempts[callee.attempt - 1]
@@ -113,7 +109,7 @@ class Reports:
         except Unopenable:
             return carrier.answer(None)
 
-    async def _of(self, provider: str, callee: Callee) -> Stored | None:
+    async def _of(self, callee: Callee) -> Stored | None:
         try:
             stored, _ = await self._setup.store.read(callee.verification)
         except Unknown:
@@ -128,8 +124,8 @@ def _shared(carrier: Carrier) -> bool:
 def _event(attempt: int, report: DeliveryReport) -> machine.Event | None:
     match report.kind:
         case ReportKind.DELIVERED:
-            return machine.Delivered(attempt)
+            return machine.Delivered(attempt, report.cost)
         case ReportKind.FAILED:
-            return machine.Failed(attempt, report.error or ErrorClass.UNKNOWN, report.vendor_code)
+            return machine.Failed(attempt, report.error or ErrorClass.UNKNOWN, report.vendor_code, report.cost)
         case _:
-            return None
+            return machine.Priced(attempt, report.cost) if report.cost else None

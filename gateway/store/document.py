@@ -24,6 +24,7 @@ from typing import Any
 
 import msgpack
 
+from channels.contract import Cost
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
 from policies.model import Step
 
@@ -116,11 +117,12 @@ def _pack_attempt(a: Attempt, since: int) -> list[object]:
         a.reason,
         a.vendor_code,
         a.message_id,
+        [a.cost.micros, a.cost.currency] if a.cost else None,
     ]
 
 
 def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
-    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id = packed
+    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id, cost = packed
     return Attempt(
         number,
         step,
@@ -132,6 +134,7 @@ def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
         reason,
         vendor_code,
         message_id,
+        Cost(*cost) if cost else None,
     )
 
 

@@ -100,7 +100,7 @@ BRACES = "it has a brace that is not part of a placeholder such as {code}: take 
          "{name} is not a placeholder: write one of {brand}, {code}, {context}, {minutes}, {time}"),
         ("sms", "Hello", "the text must contain {code} exactly once"),
         ("sms", "{code} {code}", "the text must contain {code} exactly once"),
-        ("fax", "{code}", "there is no template 'fax': write one of sms, voice, whatsapp, email, subject"),
+        ("fax", "{code}", "there is no template 'fax': write one of sms, voice, whatsapp, telegram, email, subject"),
         ("subject", "a\nBcc: b", "it has the invisible or control character U+000A: take it out"),
         ("sms", "{code}\r\n", "it has the invisible or control character U+000D: take it out"),
         ("sms", "{code}" + "x" * 2000, "write 1 to 2000 characters"), ("subject", " ", "write 1 to 2000 characters"),

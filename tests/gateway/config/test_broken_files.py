@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config import Invalid, load
+from gateway.config.providers import types
 
 CORPUS = Path(__file__).with_name("broken_files.txt")
 
@@ -35,10 +36,14 @@ def corpus() -> list[tuple[str, list[str]]]:
     return [
         (
             "".join(line for line in block if not line.startswith("=> ")),
-            [line.removeprefix("=> ").rstrip("\n") for line in block if line.startswith("=> ")],
+            [_answer(line) for line in block if line.startswith("=> ")],
         )
         for block in lines
     ]
+
+
+def _answer(line: str) -> str:
+    return line.removeprefix("=> ").rstrip("\n").replace("{types}", ", ".join(types()))
 
 
 def complaints(folder: Path, content: str | bytes, environ: dict[str, str] | None = None) -> list[str]:

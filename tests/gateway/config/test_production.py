@@ -71,7 +71,7 @@ def test_the_settings_hold_all_that_was_configured(tmp_path: Path) -> None:
     assert list(settings.sealing) == ["k2", "k1"]
     assert settings.sealing["k1"] == b"an old key that is words and has more than 32 characters"
     assert settings.api_keys["a" * 64].app == "shop"
-    assert settings.orders == {"sms": ("twilio",), "voice": ("twilio",), "whatsapp": (), "email": ()}
+    assert settings.orders == {"sms": ("twilio",), "voice": ("twilio",), "whatsapp": (), "telegram": (), "email": ()}
     assert settings.segments == {"sms": 2}
     assert settings.providers["twilio"].context.secrets == {"auth_token": "twilio-token"}
     assert settings.providers["twilio"].channels == {"sms", "voice"}

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 from pydantic_core.core_schema import ErrorType
 
-from channels.contract import ProviderSettings
+from channels.contract import Channel, ProviderSettings
 from gateway.config import explain, load, reference
 from gateway.config.model import Config, EngineSettings, LogSettings, MetricsSettings, ServerSettings, StoreSettings
 from gateway.config.schema import schema
@@ -37,7 +37,7 @@ def test_the_reference_configuration_runs_as_it_is_without_a_warning(tmp_path: P
     settings = load(CONFIG, {"OTP_GATEWAY__STORE__DIRECTORY": str(tmp_path)})
     assert settings.warnings == ()
     assert settings.public_url == "http://127.0.0.1:8080"
-    assert {channel for channel, order in settings.orders.items() if order} == {"sms", "voice", "whatsapp", "email"}
+    assert {channel for channel, order in settings.orders.items() if order} == set(Channel)
     assert set(settings.policies) == {"default", "payment"}
 
 

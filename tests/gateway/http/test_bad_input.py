@@ -23,7 +23,7 @@ LINK = "it looks like a domain name or an address: leave it out, or put a space 
 HOST = "write the bare host name in ASCII, such as shop.example: no scheme, port or path"
 OBJECT, STRING, UNKNOWN = "write a JSON object", "write a string", "there is no field of that name"
 NUMBER = "write it as a string: leading zeros are lost in a number"
-CHANNEL = "write one of sms, voice, whatsapp, email"
+CHANNEL = "write one of sms, voice, whatsapp, telegram, email"
 IP = "not an IP address: write one such as 203.0.113.7 or 2001:db8::1, without a port"
 
 STARTS: list[tuple[object, str, str]] = [

@@ -49,11 +49,11 @@ async def page(world: World, *entries: Entry) -> tuple[str, str]:
 
 async def test_every_channel_is_shown_as_a_person_would_see_it(world: World) -> None:
     html, _ = await page(world, *(entry(channel, n) for n, channel in enumerate(Channel)))
-    assert html.count("<article ") == 4
-    assert "4 messages" in html
-    for name in ("SMS", "Call", "WhatsApp", "Email"):
+    assert html.count("<article ") == 5
+    assert "5 messages" in html
+    for name in ("SMS", "Call", "WhatsApp", "Telegram", "Email"):
         assert f"<h2>{name}</h2>" in html
-    assert html.index("sim_0") < html.index("sim_3"), "in the order of the inbox, which is newest first"
+    assert html.index("sim_0") < html.index("sim_4"), "in the order of the inbox, which is newest first"
     assert escape(entry(Channel.SMS).wording.text) in html
     assert '<time datetime="2026-01-05T10:00:00+00:00">10:00:00</time>' in html
 

@@ -1,0 +1,41 @@
+"""What a vendor sent, read without trusting it: a JSON object, a form, a price."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl
+
+from channels.contract import Cost
+
+_FIELDS = 200  # in one form; vendors send about thirty
+_MOST = 1_000_000_000  # millionths: no single message costs a thousand of any currency
+
+
+def json_object(body: bytes | str) -> Mapping[str, Any]:
+    """A JSON object, or an empty one in place of anything else."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def form_fields(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form as they came, repeated and empty ones included. Raises ValueError on what is no form."""
+    return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS)
+
+
+def price(amount: object, currency: object) -> Cost | None:
+    """A price such as "0.0333" in a currency such as "EUR". None for nothing, for zero and for what is no price."""
+    if not (isinstance(currency, str) and len(currency) == 3 and currency.isascii() and currency.isalpha()):
+        return None
+    try:
+        micros = Decimal(str(amount)[:32]) * 1_000_000
+        if not 0 < micros <= _MOST:  # before it becomes an integer: "1e999999" would become a very long one
+            return None
+    except ArithmeticError:
+        return None
+    return Cost(round(micros), currency.upper())

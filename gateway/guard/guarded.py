@@ -1,0 +1,150 @@
+"""A provider under guard: it is not asked when it is down, too much, or for longer than its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+from channels.contract import (
+    PROVIDER_FAULTS,
+    Answer,
+    Callback,
+    ErrorClass,
+    Message,
+    Outcome,
+    Provider,
+    Receipt,
+    SendError,
+    Unread,
+)
+from gateway.guard.breaker import Terms
+from gateway.guard.circuits import Circuits
+from gateway.guard.rate import Rate
+from gateway.telemetry.metrics import Metrics
+
+_MARGIN = 0.5
+"""Seconds that the guard leaves a provider beyond its own timeout, to say itself what went wrong."""
+
+
+class Guarded:
+    """A provider under guard. What the guard refuses was not sent: `breaker-open` as the provider being down, `rate`
+    and `no-room`, after at most `patience` seconds, as throttled. None of these three counts against the provider.
+
+    `patience` and `timeout` together must stay under the engine's lease: else another process sends the code as well.
+    `clock` is in seconds and `sleep` goes by it.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        name: str,
+        *,
+        concurrency: int,
+        timeout: float,
+        metrics: Metrics,
+        patience: float = 1.0,
+        rate: float | None = None,
+        terms: Terms | None = None,
+        log: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._provider = provider
+        self._name = name
+        self._room = asyncio.Semaphore(concurrency)
+        self._timeout = timeout
+        self._patience = patience
+        self._rate = Rate(rate)
+        self._circuits = Circuits(name, terms or Terms(), clock, metrics, log or structlog.get_logger())
+        self._metrics = metrics
+        self._clock = clock
+        self._sleep = sleep
+        self._under_way = 0
+
+    def refuses(self, message: Message) -> bool:
+        """Whether the breaker would refuse this message now."""
+        return self._circuits.refuses(message)
+
+    async def send(self, message: Message, *, insist: bool = False) -> Receipt:
+        """Raises SendError. `insist` sends through an open breaker: when a step's providers are all down, refusing them
+        all would only make an outage of theirs one of ours, so the order stays and each is tried as ever."""
+        if not insist and self.refuses(message):
+            raise _open()  # before any waiting, and without a place taken from a message that may go
+        async with self._place():
+            entry, sound = self._circuits.enter(message, insist=insist), None
+            if entry is None:  # it opened, or another message probes, since this one began to wait
+                raise _open()
+            try:
+                receipt = await self._in_time(message)
+                sound = True
+            except SendError as error:
+                sound = False if error.error in PROVIDER_FAULTS else None
+                raise
+            finally:  # a cancellation or a fault in our own code says nothing of the provider
+                self._circuits.settle(message, entry, sound)
+        return receipt
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A turn and a place among the requests under way, both within `patience`."""
+        waited = self._rate.turn(self._clock(), self._patience)
+        if waited:
+            await self._sleep(waited)
+        try:
+            async with asyncio.timeout(self._patience - waited):
+                await self._room.acquire()
+        except TimeoutError:
+            raise SendError(ErrorClass.THROTTLED, "no-room") from None
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+            self._room.release()
+
+    async def _in_time(self, message: Message) -> Receipt:
+        try:
+            async with asyncio.timeout(self._timeout + _MARGIN):
+                return await self._provider.send(message)
+        except TimeoutError:
+            raise SendError(ErrorClass.PROVIDER_DOWN, "deadline", ambiguous=True) from None
+
+    @property
+    def shared(self) -> bool:
+        """Whether reports come to one address for all messages, and bring their tokens."""
+        return getattr(self._provider, "shared", False) is True
+
+    async def receive(self, callback: Callback) -> Outcome:
+        """Read a callback. Raises Forged, and Unread when the vendor has to be asked first and does not answer."""
+        receive = getattr(self._provider, "receive", None)
+        if receive is None:
+            return self._provider.read(callback)
+        try:
+            async with asyncio.timeout(self._timeout):
+                outcome: Outcome = await receive(callback)
+        except TimeoutError:
+            raise Unread from None
+        return outcome
+
+    def read(self, callback: Callback) -> Outcome:
+        return self._provider.read(callback)
+
+    def answer(self, message: Message | None) -> Answer:
+        return self._provider.answer(message)
+
+    async def close(self) -> None:
+        self._circuits.close()
+        await self._provider.close()
+
+    def _count(self, change: int) -> None:
+        self._under_way += change
+        self._metrics.in_flight(self._name, self._under_way)
+
+
+def _open() -> SendError:
+    return SendError(ErrorClass.PROVIDER_DOWN, "breaker-open")
