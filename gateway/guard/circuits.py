@@ -34,6 +34,7 @@ class Circuits:
         self._breakers: dict[tuple[Channel, str], Breaker] = {}
         self._told: dict[tuple[Channel, str], State] = {}
         self._timers: dict[tuple[Channel, str], asyncio.TimerHandle] = {}
+        self._closed = False
 
     def refuses(self, message: Message) -> bool:
         """Whether this message would be refused now."""
@@ -54,15 +55,18 @@ class Circuits:
         self._tell(key)
 
     def close(self) -> None:
-        """Tell nothing more: a provider that was configured anew has taken this one's name over."""
+        """Tell nothing more, and take back what was told: whoever bears this provider's name next begins closed."""
+        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for channel, _ in self._told:
+            self._metrics.breaker(self._provider, channel, State.CLOSED)
 
     def _tell(self, key: tuple[Channel, str]) -> None:
         channel, group = key
         state, before = self._breakers[key].state(self._clock()), self._told.get(key, State.CLOSED)
-        if state is before:
+        if state is before or self._closed:
             return
         self._told[key] = state
         self._metrics.breaker(self._provider, channel, self._worst(channel))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from channels import errors
+from channels.contract import Channel
 from tests.conformance.subject import Case, Sentence, Subject, found, shipped
 
 SUBJECTS = found()
@@ -33,7 +34,7 @@ def test_every_code_of_the_table_is_tried_in_an_answer_or_in_a_report(subject: S
 
 @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
 async def test_every_channel_that_a_provider_can_have_is_a_case(subject: Subject) -> None:
-    carried = set()
+    carried: set[Channel] = set()
     for case in subject.cases.values():
         provider = subject.build(case)
         assert case.message.channel in provider.channels

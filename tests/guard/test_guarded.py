@@ -295,8 +295,18 @@ async def test_an_open_breaker_without_traffic_is_told_as_half_open_when_its_tim
     assert bench.breaker() == 2
     timer._run()
     assert (bench.breaker(), bench.moves[-1]) == (1, ("open", "half_open"))
-    await guard.close()
     assert not guard._circuits._timers
+
+
+async def test_a_guard_that_is_closed_leaves_no_timer_and_no_open_breaker_to_its_successor(bench: Bench) -> None:
+    guard = bench.guard()
+    await broken(bench, guard)
+    (timer,) = guard._circuits._timers.values()
+    await guard.close()
+    assert (timer.cancelled(), guard._circuits._timers, bench.breaker()) == (True, {}, 0)
+    bench.now += 30
+    await bench.send(guard, DOWN)  # one that was still under way
+    assert (guard._circuits._timers, bench.breaker()) == ({}, 0)
 
 
 # --- a vendor that stalls ---

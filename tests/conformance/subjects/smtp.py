@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from email.message import EmailMessage
 from typing import Any
 
 from channels.contract import Channel
@@ -62,9 +63,15 @@ async def _arrange(
             provider,
             case.message,
             lambda: len(box.letters),
-            lambda: letter(box, -1).get_body(("plain",)).get_content().replace("\r\n", "\n").removesuffix("\n"),
+            lambda: _plain(box),
             hold=lambda: _hold(box),
         )
+
+
+def _plain(box: Mailbox) -> str:
+    part = letter(box, -1).get_body(("plain",))
+    assert isinstance(part, EmailMessage)
+    return str(part.get_content()).replace("\r\n", "\n").removesuffix("\n")
 
 
 @asynccontextmanager
