@@ -11,6 +11,8 @@ from typing import Annotated, Any, Protocol, Self
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
+from channels.price import Price
+
 
 class Channel(StrEnum):
     """A way to reach a person. Email goes to an address, all others to a phone number."""
@@ -147,6 +149,21 @@ SHARED = "shared"
 all go to one address that the operator enters once. It gives no right to anything: each report must bring its token."""
 
 
+INBOUND = "inbound"
+"""In place of a token in a callback address: {public_url}/callbacks/{provider name}/inbound. Where a vendor hands over
+what people write back, once the operator has entered it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboundText:
+    """What a person wrote to one of the account's numbers. The gateway looks for STOP and START in it, keeps nothing
+    else of it, and shows it nowhere."""
+
+    channel: Channel
+    sender: str = field(repr=False)  # in E.164, with its plus
+    text: str = field(repr=False)  # the vendor's own verdict, STOP or START, where it gives one
+
+
 @dataclass(frozen=True, slots=True)
 class Callback:
     """A vendor's HTTP request, as it came."""
@@ -165,6 +182,7 @@ class Outcome:
     reports: tuple[DeliveryReport, ...] = ()
     wants_message: bool = False  # the vendor waits for the message of this attempt: see Provider.answer
     answer: Answer | None = None  # what to answer, where the vendor looks for more than 204: a handshake
+    texts: tuple[InboundText, ...] = ()  # what people wrote; only of Provider.inbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +225,10 @@ class Unread(Exception):
 class Provider(Protocol):
     """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker.
 
-    Two things more are found by their names where a provider has them. `shared = True`: its reports come to the shared
-    address and bring their tokens. `async receive(callback) -> Outcome`: what `read` does, for a vendor that has to be
-    asked something on the way; it raises Unread as well, and is called instead of `read`.
+    Three things more are found by their names where a provider has them. `shared = True`: its reports come to the
+    shared address and bring their tokens. `async receive(callback) -> Outcome`: what `read` does, for a vendor that has
+    to be asked something on the way; it raises Unread as well, and is called instead of `read`. `inbound(callback) ->
+    Outcome`: what `read` does, for what comes to the inbound address; it raises Forged for whatever is not signed.
     """
 
     @property
@@ -289,6 +308,11 @@ class ProviderSettings(BaseModel):
     concurrency: int = Field(64, ge=1, le=10_000, description="Requests under way at once, at the most.")
     rate: float | None = Field(
         None, gt=0, le=10_000, description="Messages a second from each gateway process, at the most. Left out: no cap."
+    )
+    price: dict[Channel, Price] = Field(
+        default_factory=dict,
+        description="What a message costs, by channel, such as {sms: 0.0079 USD}: for a policy's adaptive order, where "
+        "the vendor's reports name no price.",
     )
     errors: dict[str, ErrorClass] = Field(
         default_factory=dict, description="Vendor codes classed otherwise than in the table that ships."

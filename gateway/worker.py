@@ -22,6 +22,10 @@ class Worker:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    def adopt(self, setup: Setup) -> None:
+        """Go on under another setup."""
+        self._setup = setup
+
     async def run(self) -> None:
         """Work until `stop`. Never raises: a store that is away is tried again."""
         while not self._stopping.is_set():

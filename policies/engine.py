@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from policies.model import CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
-from policies.rules import address, channels, code, country, limits, number_type, route
+from policies.rules import address, channels, code, country, limits, number_type, route, suppression
 from policies.rules.finding import Finding
 from policies.schema import PolicySettings, revision
 
@@ -36,6 +36,7 @@ RULES: tuple[tuple[str, Judge], ...] = (
     ("country", lambda policy, question, steps: country.judge(policy.settings.countries, question, steps)),
     ("number_type", lambda policy, question, steps: number_type.judge(policy.settings.number_types, question, steps)),
     ("route", lambda _, question, steps: route.judge(question, steps)),
+    ("suppression", lambda policy, question, steps: suppression.judge(policy.settings.suppression, question, steps)),
     ("limits", lambda policy, question, steps: limits.judge(policy.countings, policy.name, question, steps)),
     ("code", lambda policy, _, steps: Finding(steps, policy.code_says)),
 )

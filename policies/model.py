@@ -9,6 +9,9 @@ from typing import Literal
 ChannelName = Literal["sms", "voice", "whatsapp", "telegram", "email"]
 """The channels that a policy can name. Email goes to an address, the others to a phone number."""
 
+OrderName = Literal["fixed", "weighted", "adaptive"]
+"""How the providers of a step are ordered. A policy names the way; the gateway, which knows how they do, goes it."""
+
 
 class NumberType(StrEnum):
     """What kind of line a phone number is, in the terms of libphonenumber."""
@@ -78,6 +81,7 @@ class Question:
     locale: str = ""
     ip: str = ""
     device: str = ""
+    suppressed: tuple[str, ...] = ()  # channels that the person opted out of, as far as the store has been asked
 
     @property
     def target(self) -> str:
@@ -94,6 +98,8 @@ class Step:
     providers: tuple[str, ...]
     wait: int  # milliseconds
     sender: str = ""  # overrides the providers' own sender
+    order: OrderName = "fixed"
+    weights: tuple[tuple[str, int], ...] = ()  # of every provider, where order is weighted
 
 
 @dataclass(frozen=True, slots=True)

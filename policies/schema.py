@@ -16,6 +16,7 @@ from policies.rules.country import CountryRule, CountrySettings
 from policies.rules.limits import LimitSettings
 from policies.rules.number_type import NumberTypeSettings
 from policies.rules.route import StepSettings
+from policies.rules.suppression import SuppressionSettings
 
 LimitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 """Limit names appear in RateLimit headers and metrics, so they stay plain."""
@@ -41,6 +42,9 @@ class PolicySettings(BaseModel):
     countries: CountrySettings = Field(default_factory=CountrySettings, description="Where it sends.")
     number_types: NumberTypeSettings = Field(
         default_factory=NumberTypeSettings, description="Which kinds of line it doesn't send to."
+    )
+    suppression: SuppressionSettings = Field(
+        default_factory=SuppressionSettings, description="What becomes of people who opted out of a channel."
     )
     fallback: tuple[StepSettings, ...] = Field(
         (), max_length=10, description="The channels to try, in order, each with its wait."

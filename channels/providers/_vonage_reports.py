@@ -1,6 +1,7 @@
 """What Vonage reports: on messages, on calls, and the delivery receipts of the SMS API.
 
-Sources: developer.vonage.com, Messages API status callbacks; Voice API webhooks reference; SMS API delivery receipts.
+Sources: developer.vonage.com, Messages API status callbacks; Voice API webhooks reference; SMS API delivery receipts
+and inbound SMS.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from channels import errors
-from channels.contract import Callback, Cost, DeliveryReport, ErrorClass, ReportKind, vendor_code
+from channels.contract import (
+    Callback,
+    Channel,
+    Cost,
+    DeliveryReport,
+    ErrorClass,
+    InboundText,
+    ReportKind,
+    vendor_code,
+)
 from channels.providers._reading import form_fields, json_object, price
 
 _ID = re.compile(r"[0-9A-Fa-f-]{16,40}")  # a UUID, or the SMS API's 16 digits; longer than any phone number
@@ -121,6 +131,18 @@ def _message_cost(content: Mapping[str, Any], status: str) -> Cost | None:
     if not isinstance(usage, dict) or _CHARGED.get(str(content.get("channel"))) != status:
         return None
     return price(usage.get("price"), usage.get("currency"))
+
+
+def written(content: Mapping[str, Any]) -> InboundText | None:
+    """What a person wrote: of the Messages API (Inbound message) or, with its `msisdn` as `from`, of the SMS API
+    (Inbound SMS). Both may have only the `keyword`, the first word."""
+    channel, sender, text = content.get("channel"), content.get("from"), content.get("text")
+    more = content.get("sms")
+    keyword = (more if isinstance(more, dict) else content).get("keyword")
+    told = text if isinstance(text, str) and text else keyword
+    if channel not in (Channel.SMS, Channel.WHATSAPP) or not isinstance(sender, str) or not isinstance(told, str):
+        return None
+    return InboundText(Channel(channel), f"+{sender.lstrip('+')}", told)
 
 
 def receipt_fields(callback: Callback) -> dict[str, str]:

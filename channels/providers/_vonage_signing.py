@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from channels.contract import Callback, Forged
@@ -51,6 +51,10 @@ class Bearer:
         self._key = _private_key(pem)
         self._clock = clock
         self._header, self._renewal = "", 0.0
+
+    @property
+    def public_key(self) -> RSAPublicKey:
+        return self._key.public_key()
 
     def header(self) -> str:
         now = self._clock()

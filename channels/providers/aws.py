@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -31,8 +31,10 @@ from channels.contract import (
     vendor_code,
 )
 from channels.contract import ErrorClass as Class
+from channels.examination import Finding, Inquiry
 from channels.providers._aws import Clock, Endpoint, Keys, utc
 from channels.providers._aws_events import CONFIRMATION, NOTIFICATION, TOPIC, Envelope, Fetch, Topic
+from channels.providers._aws_examination import Messaging
 from channels.providers._aws_voices import VOICES, voice
 from channels.providers._reading import json_object, price
 from channels.providers._senders import form
@@ -115,6 +117,7 @@ class Aws:
     ) -> None:
         self._settings = settings
         self._table = table
+        self._clock = clock
         self._endpoint = Endpoint("sms-voice", settings, context, clock)
         self._web = Transport(user_agent=context.user_agent, timeout=settings.timeout, concurrency=2)
         self._topic = Topic(settings.topic_arn, fetch or self._get, clock) if settings.topic_arn else None
@@ -135,8 +138,7 @@ class Aws:
         operation, fields = (
             ("SendVoiceMessage", self._call(message)) if call else ("SendTextMessage", self._sms(message))
         )
-        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"PinpointSMSVoiceV2.{operation}"}
-        reply = await self._endpoint.post(headers, json.dumps(fields).encode())
+        reply = await self._ask(operation, fields)
         if not reply.ok:
             raise self._refusal(reply)
         message_id = _message_id(json_object(reply.body).get("MessageId"))
@@ -162,9 +164,24 @@ class Aws:
         """A call's words go along with the request that starts it: nothing is ever fetched."""
         return Answer(status=404)
 
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Whether the topic's subscription leads to the gateway is SNS's to know, and not looked at."""
+        settings = self._settings
+        inquiry = Inquiry(self._refusal, remedies.load("aws"), lambda: self._clock().timestamp())
+
+        async def describe(operation: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+            return json_object((await inquiry.heard(self._ask(operation, fields))).body)
+
+        senders = _given(SMS=settings.from_sms, VOICE=settings.from_voice)
+        return await Messaging(describe, inquiry, senders, settings.configuration_set, settings.topic_arn).findings()
+
     async def close(self) -> None:
         await self._endpoint.close()
         await self._web.close()
+
+    async def _ask(self, operation: str, fields: Mapping[str, Any]) -> Reply:
+        headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"PinpointSMSVoiceV2.{operation}"}
+        return await self._endpoint.post(headers, json.dumps(fields).encode())
 
     def _sms(self, message: Message) -> dict[str, Any]:
         settings = self._settings

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -26,7 +26,9 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry
 from channels.providers._aws import Clock, Endpoint, Keys, utc
+from channels.providers._aws_examination import publishing
 from channels.providers._senders import Phone, form
 from channels.transport import Reply, refused
 
@@ -72,6 +74,7 @@ class AwsSns:
     def __init__(self, settings: Settings, context: Context, table: errors.Table, *, clock: Clock = utc) -> None:
         self._settings = settings
         self._table = table
+        self._clock = clock
         self._endpoint = Endpoint("sns", settings, context, clock)
 
     @property
@@ -88,8 +91,7 @@ class AwsSns:
             "Message": message.wording.text,
             **_entries(self._attributes(message)),
         }
-        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        reply = await self._endpoint.post(headers, urlencode(form).encode())
+        reply = await self._ask(form)
         if not reply.ok:
             raise self._refusal(reply)
         found = _ID.search(reply.text)
@@ -104,8 +106,21 @@ class AwsSns:
     def answer(self, _message: Message | None) -> Answer:
         return Answer(status=404)
 
+    async def examine(self, public_url: str) -> list[Finding]:
+        """SNS reports nothing back: there is no callback address to look at."""
+        inquiry = Inquiry(self._refusal, remedies.load("aws_sns"), lambda: self._clock().timestamp())
+
+        async def get(action: str) -> str:
+            return (await inquiry.heard(self._ask({"Action": action, "Version": VERSION}))).text
+
+        return await publishing(get, inquiry, self._settings.sender_id)
+
     async def close(self) -> None:
         await self._endpoint.close()
+
+    async def _ask(self, form: dict[str, str]) -> Reply:
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        return await self._endpoint.post(headers, urlencode(form).encode())
 
     def _attributes(self, message: Message) -> dict[str, tuple[str, str]]:
         """Name to type and value (Developer Guide, "Publishing to a mobile phone"). There is none for a lifetime."""

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
+    SHARED,
     Answer,
     Callback,
     Channel,
@@ -32,6 +33,8 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry
+from channels.providers._meta_examination import Sender
 from channels.providers._reading import json_object
 from channels.providers._senders import form
 from channels.transport import Reply, Transport, refused
@@ -94,6 +97,7 @@ class Meta:
     shared = True
 
     def __init__(self, settings: Settings, context: Context, table: errors.Table) -> None:
+        self._name = context.name
         self._settings = settings
         self._table = table
         self._authorization = f"Bearer {context.secrets['access_token']}"
@@ -112,10 +116,9 @@ class Meta:
         sender = message.sender or self._settings.phone_number_id
         if not re.fullmatch(_PHONE_ID, sender):
             raise SendError(ErrorClass.SENDER, "phone_number_id")
-        base = self._settings.base_url or API
         reply = await self._transport.request(
             "POST",
-            f"{base}/{self._settings.api_version}/{sender}/messages",
+            f"{self._url(sender)}/messages",
             headers={"Authorization": self._authorization, "Content-Type": "application/json"},
             body=json.dumps(self._request(message)).encode(),
         )
@@ -137,8 +140,17 @@ class Meta:
     def answer(self, message: Message | None) -> Answer:
         return _RECEIVED  # Meta fetches nothing
 
+    async def examine(self, public_url: str) -> list[Finding]:
+        inquiry = Inquiry(self._refusal, remedies.load("meta"))
+        callback = f"{public_url}/callbacks/{self._name}/{SHARED}"
+        url = self._url(self._settings.phone_number_id)
+        return await Sender(self._transport, inquiry, url, self._authorization, callback).findings()
+
     async def close(self) -> None:
         await self._transport.close()
+
+    def _url(self, sender: str) -> str:
+        return f"{self._settings.base_url or API}/{self._settings.api_version}/{sender}"
 
     def _request(self, message: Message) -> dict[str, Any]:
         """The same for templates with a copy-code, a one-tap and a zero-tap button: the code in the body, and again in

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
+    SHARED,
     Answer,
     Callback,
     Channel,
@@ -33,6 +34,7 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry, ok, unknown
 from channels.providers._reading import form_fields, json_object, price
 from channels.providers._senders import bare, form, nearest
 from channels.transport import Reply, Transport, refused
@@ -113,6 +115,7 @@ class Msg91:
     shared = True
 
     def __init__(self, settings: Settings, context: Context, table: errors.Table) -> None:
+        self._name = context.name
         self._settings = settings
         self._table = table
         self._authkey = context.secrets["authkey"]
@@ -148,6 +151,22 @@ class Msg91:
 
     def answer(self, _message: Message | None) -> Answer:
         return Answer(status=404)
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """MSG91's only documented call that reads the account (balance.php) wants the authkey in the address, where
+        logs on the way keep it: it is not called. Any answer of the host shows that it is reached."""
+        inquiry = Inquiry(lambda reply: self._refusal(reply, "", answered=True), remedies.load("msg91"))
+        found = await inquiry.findings({"API": self._reached(inquiry)})
+        why = "MSG91 has no call for it that keeps the key secret; --send-to shows it"
+        webhook = unknown(
+            "webhook", f"the panel shows whether it posts to {public_url}/callbacks/{self._name}/{SHARED}"
+        )
+        return [*found, unknown("authkey, template and header", why), webhook]
+
+    async def _reached(self, inquiry: Inquiry) -> Finding:
+        reply = await self._transport.request("HEAD", self._settings.base_url or API)
+        inquiry.note(reply)
+        return ok("API", "reached")
 
     async def close(self) -> None:
         await self._transport.close()

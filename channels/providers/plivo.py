@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 import aiohttp
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -23,6 +23,7 @@ from channels.contract import (
     DeliveryReport,
     ErrorClass,
     Forged,
+    InboundText,
     Message,
     Outcome,
     Receipt,
@@ -30,11 +31,13 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry
+from channels.providers._plivo_examination import Account
 from channels.providers._plivo_settings import Settings, speech
 from channels.providers._plivo_signature import genuine
 from channels.providers._reading import form_fields, json_object, price
 from channels.providers._senders import bare
-from channels.transport import Transport, refused
+from channels.transport import Reply, Transport, refused
 
 __all__ = ["Plivo", "Settings", "build"]
 
@@ -57,6 +60,7 @@ _MESSAGE_STATUS: Mapping[str, ReportKind] = {
     "undelivered": ReportKind.FAILED,
     "rejected": ReportKind.FAILED,
 }
+_INTENT = {"optout": "STOP", "optin": "START"}
 _CALL_PROGRESS = frozenset({"queued", "initiated", "ringing", "in-progress"})
 
 _SAID = frozenset({"4000", "4010"})
@@ -109,6 +113,22 @@ class Plivo:
         report = self._message_report(form) if "MessageUUID" in form else self._call_report(form)
         return Outcome(reports=(report,) if report else ())
 
+    def inbound(self, callback: Callback) -> Outcome:
+        """A text to one of the account's numbers (Messaging, Handling incoming). MessageIntent is Plivo's own verdict:
+        optout, optin, help, or nothing. Plivo documents a signature of the second version here, which covers no field;
+        it proves that the request is Plivo's, and nobody else has seen it. Raises Forged."""
+        try:
+            fields = form_fields(callback.body)
+        except ValueError:
+            raise Forged from None
+        if callback.method != "POST" or not genuine(self._tokens, callback.url, callback.headers, fields):
+            raise Forged
+        form = dict(fields)
+        told = _INTENT.get(form.get("MessageIntent", "")) or form.get("Text") or form.get("Body", "")
+        channel = Channel.WHATSAPP if form.get("Type") == "whatsapp" else Channel.SMS
+        text = InboundText(channel, f"+{bare(form.get('From', ''))}", told)
+        return Outcome(texts=(text,), answer=Answer(b"<Response/>", "text/xml"))
+
     def answer(self, message: Message | None) -> Answer:
         response = ET.Element("Response")
         if message is None:
@@ -118,6 +138,11 @@ class Plivo:
             speak = ET.SubElement(response, "Speak", attributes)
             speak.text = message.wording.spoken or message.wording.text  # the wording says the code twice itself
         return Answer(ET.tostring(response, encoding="utf-8", xml_declaration=True), "text/xml")
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Every message names its own callback address: there is none to look for in the account."""
+        inquiry = Inquiry(self._refusal, remedies.load("plivo"))
+        return await Account(self._settings, self._transport, inquiry, self._url, self._authorization).findings()
 
     async def close(self) -> None:
         await self._transport.close()
@@ -166,14 +191,17 @@ class Plivo:
         return _receipt((await self._post("/Call/", content)).get("request_uuid"))
 
     async def _post(self, path: str, content: dict[str, Any]) -> Mapping[str, Any]:
-        """Plivo's errors are a sentence, which may quote the number, so that the HTTP status is the code."""
         headers = {"Content-Type": "application/json", "Authorization": self._authorization}
         body = json.dumps(content).encode()
         reply = await self._transport.request("POST", self._url + path, headers=headers, body=body)
         if not reply.ok:
-            code = f"http.{reply.status}"
-            raise refused(reply, errors.classify(self._table, self._settings.errors, code, reply.status), code)
+            raise self._refusal(reply)
         return json_object(reply.body)
+
+    def _refusal(self, reply: Reply) -> SendError:
+        """Plivo's errors are a sentence, which may quote the number, so that the HTTP status is the code."""
+        code = f"http.{reply.status}"
+        return refused(reply, errors.classify(self._table, self._settings.errors, code, reply.status), code)
 
     def _message_report(self, form: Mapping[str, str]) -> DeliveryReport | None:
         status, message = form.get("Status", ""), _id(form["MessageUUID"])

@@ -32,6 +32,7 @@ from channels.contract import (
     Wording,
     vendor_code,
 )
+from channels.examination import Finding, ok
 from channels.simulated import OUTCOMES, Fate, Scenario, When, Word, fate
 from channels.transport import Reply, Transport
 
@@ -156,6 +157,9 @@ class Simulator:
     def answer(self, message: Message | None) -> Answer:
         said = {"hangup": True} if message is None else {"say": message.wording.spoken or message.wording.text}
         return Answer(json.dumps(said).encode(), "application/json")
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        return [ok("simulator", f"shows every message at {public_url}/simulator, and sends none")]
 
     async def close(self) -> None:
         """Forget the reports that are still to come."""

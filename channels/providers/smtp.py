@@ -20,6 +20,7 @@ from uuid import uuid4
 import aiosmtplib
 from pydantic import Field, field_validator, model_validator
 
+from channels import remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -33,6 +34,7 @@ from channels.contract import (
     SecretRef,
     SendError,
 )
+from channels.examination import Finding, ok, refused, unknown
 from channels.providers._smtp_replies import Phase, classify
 
 T = TypeVar("T")
@@ -226,6 +228,41 @@ class Smtp:
 
     def answer(self, message: Message | None) -> Answer:
         return Answer(status=404)
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Everything that comes before a message, on a connection of its own: TLS, login, and the sender and
+        a recipient named and taken back. The recipient is the sender's own address, since there is no other that is
+        surely the operator's; a mailbox that doesn't exist there is no fault."""
+        told = remedies.load("smtp")
+        expires = _now() + self._settings.timeout
+        try:
+            client = await self._open(expires)
+        except SendError as error:
+            return [refused("connection and login", error, told)]
+        login = "and logged in" if self._login else "without a login"
+        return [
+            ok("connection and login", f"reached by {self._settings.security}, {login}"),
+            *await self._rehearsed(client, told, expires),
+        ]
+
+    async def _rehearsed(self, client: aiosmtplib.SMTP, told: remedies.Remedies, expires: float) -> list[Finding]:
+        sender = mailbox(self._settings.from_address).addr_spec
+        what = "sender"
+        try:
+            await self._step(Phase.MAIL, lambda: client.mail(sender), expires)
+            what = "recipients"
+            await self._step(Phase.RCPT, lambda: client.rcpt(sender), expires)
+            await self._step(Phase.RCPT, client.rset, expires)
+        except SendError as error:
+            if what == "sender":
+                return [refused(what, error, told)]
+            if error.error in (ErrorClass.BAD_DESTINATION, ErrorClass.TEMPORARY):
+                why = f"the server takes no mail for the sender's own address ({error.vendor_code})"
+                return [ok("sender", "accepted"), unknown(what, why)]
+            return [ok("sender", "accepted"), refused(what, error, told)]
+        finally:
+            await _goodbye(client)
+        return [ok("sender", "accepted, and so was its own address as a recipient; nothing was sent")]
 
     async def close(self) -> None:
         """Say goodbye on every idle connection. A message still on its way ends first, and its connection with it."""

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -33,6 +33,7 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry, ok, unknown
 from channels.providers._reading import json_object, price
 from channels.signing import fresh
 from channels.transport import Reply, Transport, refused
@@ -113,6 +114,29 @@ class Telegram:
 
     def answer(self, message: Message | None) -> Answer:
         return _RECEIVED  # Telegram fetches nothing
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Telegram has no call that only asks. The status of a request that does not exist costs nothing, and is
+        refused otherwise to a wrong token than to a right one (unverified but for ACCESS_TOKEN_INVALID)."""
+        inquiry = Inquiry(lambda reply: self._refusal(reply, ""), remedies.load("telegram"))
+        found = await inquiry.findings({"access token": self._token_taken(inquiry)})
+        address = (
+            ok("callback address", "each message names its own")
+            if _callback(f"{public_url}/callbacks/x/{'x' * 46}")
+            else unknown("callback address", "Telegram takes https and 256 bytes at the most, so no reports come")
+        )
+        return [*found, address, unknown("balance", "Telegram tells it only in answer to a message")]
+
+    async def _token_taken(self, inquiry: Inquiry) -> Finding:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        url = f"{self._settings.base_url or API}/checkVerificationStatus"
+        reply = await self._transport.request("POST", url, headers=headers, body=b'{"request_id": "0"}')
+        inquiry.note(reply)
+        content = json_object(reply.body)
+        error = content.get("error")
+        if error == "REQUEST_ID_INVALID" or content.get("ok") is True:
+            return ok("access token", "accepted (judged by the error for a request that does not exist)")
+        raise self._refusal(reply, error)
 
     async def close(self) -> None:
         await self._transport.close()

@@ -20,7 +20,7 @@ from twilio.request_validator import RequestValidator  # type: ignore[import-unt
 from twilio.rest import Client  # type: ignore[import-untyped]
 from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -29,6 +29,7 @@ from channels.contract import (
     DeliveryReport,
     ErrorClass,
     Forged,
+    InboundText,
     Message,
     Outcome,
     Receipt,
@@ -36,6 +37,8 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry
+from channels.providers._twilio_examination import Account
 from channels.providers._twilio_settings import Settings, by_language, say_language
 from channels.transport import Reply, Transport, refused
 
@@ -117,6 +120,7 @@ class Twilio:
 
     def __init__(self, settings: Settings, context: Context, table: errors.Table) -> None:
         self._settings = settings
+        self._context = context
         self._table = table
         self._transport = Transport(
             user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
@@ -149,6 +153,21 @@ class Twilio:
 
     def answer(self, message: Message | None) -> Answer:
         return Answer(self._twiml(message).encode(), "text/xml")
+
+    def inbound(self, callback: Callback) -> Outcome:
+        """A text to one of the account's numbers (Messaging, Twilio's request to your webhook). Advanced Opt-Out, which
+        may know other words than ours, adds its verdict as OptOutType: STOP, START or HELP. The answer is an empty
+        TwiML: whatever the person is told is said by Twilio."""
+        form = self._genuine(callback)
+        address, told = form.get("From", ""), form.get("OptOutType", "") or form.get("Body", "")
+        channel = Channel.WHATSAPP if address.startswith("whatsapp:") else Channel.SMS
+        text = InboundText(channel, address.removeprefix("whatsapp:"), told)
+        return Outcome(texts=(text,), answer=Answer(str(VoiceResponse()).encode(), "text/xml"))
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Every message names its own callback address: there is none to look for in the account."""
+        inquiry = Inquiry(self._refusal, remedies.load("twilio"))
+        return await Account(self._settings, self._context, self._transport, inquiry).findings()
 
     async def close(self) -> None:
         await self._transport.close()

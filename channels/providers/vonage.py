@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 
-from channels import errors
+from channels import errors, remedies
 from channels.contract import (
     Answer,
     Callback,
@@ -30,9 +31,11 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry
 from channels.providers._reading import json_object, price
 from channels.providers._senders import bare, nearest
-from channels.providers._vonage_reports import Reader, known_id, problem_code, receipt_fields
+from channels.providers._vonage_examination import Account, refusal
+from channels.providers._vonage_reports import Reader, known_id, problem_code, receipt_fields, written
 from channels.providers._vonage_settings import Settings
 from channels.providers._vonage_signing import Bearer, Clock, SignedReports, check_receipt, sms_signature
 from channels.transport import Reply, Transport, refused
@@ -113,9 +116,29 @@ class Vonage:
         report = self._receipt(callback) if self._is_receipt(callback) else self._signed(callback)
         return Outcome(reports=(report,) if report else ())
 
+    def inbound(self, callback: Callback) -> Outcome:
+        """A text to one of the account's numbers. Without a signature nothing is believed: the address is no secret,
+        and anybody could say STOP for anybody else. Raises Forged."""
+        if "authorization" in callback.headers:
+            self._reports.check(callback)
+            text = written(json_object(callback.body))
+        else:
+            fields = receipt_fields(callback)
+            check_receipt(fields, self._signatures, self._settings.signature_method, self._clock())
+            text = written({**fields, "channel": "sms", "from": fields.get("msisdn")})
+        return Outcome(texts=(text,) if text else ())
+
     def answer(self, message: Message | None) -> Answer:
         """Nothing is fetched: the words of a call go along with the request that starts it."""
         return Answer(status=404)
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """Every message names its own callback address: there is none to look for in the account."""
+        refuse = partial(refusal, self._table, self._settings.errors)
+        inquiry = Inquiry(refuse, remedies.load("vonage"), self._clock)
+        basic = self._basic if self._settings.api_key and self._secrets.get("api_secret") else None
+        bearer, key = (self._bearer.header, self._bearer.public_key) if self._bearer else (None, None)
+        return await Account(self._settings, self._transport, inquiry, basic, bearer, key).findings()
 
     async def close(self) -> None:
         await self._transport.close()

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_validator
 
-from channels import errors, signing
+from channels import errors, remedies, signing
 from channels.contract import (
     Answer,
     Callback,
@@ -33,6 +33,7 @@ from channels.contract import (
     SendError,
     vendor_code,
 )
+from channels.examination import Finding, Inquiry, ok, unknown, warning
 from channels.providers._reading import json_object, price
 from channels.transport import Reply, Transport, refused
 
@@ -116,6 +117,21 @@ class Webhook:
 
     def answer(self, message: Message | None) -> Answer:
         return Answer(status=204)  # a message for a call carries its words; nothing is fetched
+
+    async def examine(self, public_url: str) -> list[Finding]:
+        """The sender's contract has no request but the one that sends, and a new one would be a surprise to it. So it
+        is asked HEAD, unsigned: any answer shows that name, port and certificate are right."""
+        inquiry = Inquiry(self._refusal, remedies.load("webhook"))
+        found = await inquiry.findings({"url": self._reached(inquiry)})
+        return [*found, unknown("secret", "only a message shows whether the sender accepts it; --send-to sends one")]
+
+    async def _reached(self, inquiry: Inquiry) -> Finding:
+        reply = await self._transport.request("HEAD", self._settings.url)
+        inquiry.note(reply)
+        if reply.status >= 500 or 300 <= reply.status < 400:
+            remedy = "Look at the sender and at the proxies before it: redirects are not followed."
+            return warning("url", f"it answers {reply.status}", remedy, "what-your-service-answers")
+        return ok("url", f"it answers ({reply.status})")
 
     async def close(self) -> None:
         await self._transport.close()

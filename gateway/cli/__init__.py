@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli import check, check_config, keys, schema, send, serve
+from gateway.cli import check, check_config, explain, keys, policy, provider, reload, schema, send, serve, suppression
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -20,7 +20,7 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Say which.")
 def main() -> None:
-    """Verifies phone numbers and email addresses over SMS, voice, WhatsApp and email, with fallback.
+    """Verifies phone numbers and email addresses over SMS, voice, WhatsApp, Telegram and email, with fallback.
 
     Every command ends with 0 when all is well, 1 when something is wrong, and 2 when it was called wrongly.
     """
@@ -29,8 +29,13 @@ def main() -> None:
 for _command in (
     serve.command,
     check_config.command,
+    explain.command,
+    policy.command,
+    reload.command,
     send.command,
     check.command,
+    suppression.command,
+    provider.command,
     keys.command,
     schema.command,
 ):

@@ -15,6 +15,7 @@ from gateway.config.policing import unknown
 from gateway.config.reader import Document
 from gateway.config.settings import ProviderSection
 from policies.duration import written
+from policies.rules.route import StepSettings
 from policies.schema import PolicySettings
 
 MARGIN = 2000
@@ -186,6 +187,27 @@ def _chains(parts: Parts) -> Iterator[Found]:
                 yield place, problem, f"write channels.{step.channel}.providers, or a fallback without {step.channel}"
 
 
+def _weights(parts: Parts) -> Iterator[Found]:
+    """A share for a provider that is in no order of the step would silently be nobody's."""
+    for name, policy in parts.policies.items():
+        for index, step in enumerate(policy.fallback):
+            place = _nearest(parts, (*parts.policy_places[name], "fallback", index))
+            known = _candidates(parts, policy, step)
+            for provider in step.weights:
+                path = (*place, "weights", provider)
+                yield from (found := list(_provider(parts, path, provider, step.channel)))
+                if not found and provider not in known:
+                    yield path, f"{provider} has a share and is in no order of {step.channel}", instead(provider, known)
+
+
+def _candidates(parts: Parts, policy: PolicySettings, step: StepSettings) -> list[str]:
+    """Every provider that may come to carry a step."""
+    channel = parts.channels.get(step.channel)
+    own = step.providers or (channel.providers if channel else ())
+    countries = (rule.providers.get(step.channel, ()) for rule in policy.countries.rules.values())
+    return list(dict.fromkeys([*own, *(provider for providers in countries for provider in providers)]))
+
+
 def _senders(parts: Parts) -> Iterator[Found]:
     for name, policy in parts.policies.items():
         for country, rule in policy.countries.rules.items():
@@ -211,6 +233,7 @@ _RULES = (
     _api_keys,
     _orders,
     _chains,
+    _weights,
     _senders,
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from channels.contract import SecretRef
 from channels.wording import check_brand
@@ -198,6 +198,39 @@ class EngineSettings(_Section):
     idempotency: Annotated[Duration, within("1m", "7d")] = _length("24h", "How long an Idempotency-Key is remembered.")
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class OrderingSettings(_Section):
+    """How providers are judged by what becomes of their messages, each process by its own. One that is bad goes behind
+    the others of its step."""
+
+    window: Annotated[Duration, within("5m", "6h")] = _length("30m", "How far back it looks.")
+    minimum: int = Field(
+        50, ge=10, le=100_000, description="Messages of a provider, channel and group of countries that say something."
+    )
+    bad_delivery: Share = Field(
+        0.6, description="Delivered in time, of those that were reported: less is bad. 0 turns this off."
+    )
+    good_delivery: Share = Field(0.8, description="From this share on, it is good again.")
+    bad_conversion: Share = Field(0.2, description="Verified, of those that were sent: less is bad. 0 turns this off.")
+    good_conversion: Share = Field(0.35, description="From this share on, it is good again.")
+    cooldown: Annotated[Duration, within("1m", "6h")] = _length(
+        "10m", "How long at least a provider stays behind, and an adaptive order as it is."
+    )
+    exploration: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.05, description="The share of verifications that try another provider first, to see how it does."
+    )
+
+    @model_validator(mode="after")
+    def _bands(self) -> Self:
+        for measure in ("delivery", "conversion"):
+            bad, good = getattr(self, f"bad_{measure}"), getattr(self, f"good_{measure}")
+            if good <= bad:
+                raise ValueError(f"good_{measure}: must be above bad_{measure}: write more than {bad:g}")
+        return self
+
+
 class RecordSettings(_Section):
     """What was asked and decided, written down so that `otp-gateway policy simulate` can ask it of other policies too.
     Holds masked destinations and keyed hashes, never a full number, address or code."""
@@ -283,6 +316,7 @@ class Config(_Section):
     store: StoreSettings = Field(StoreSettings(), description="The store.")
     secrets: SecretSettings = Field(SecretSettings(), description="The gateway's own keys.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine's times and sizes.")
+    ordering: OrderingSettings = Field(OrderingSettings(), description="How providers are judged.")
     record: RecordSettings = Field(RecordSettings(), description="The record of decisions.")
     apps: dict[Name, AppSettings] = Field(description="The apps that may call, by name.", min_length=1)
     providers: dict[Name, dict[str, Any]] = Field(

@@ -48,7 +48,8 @@ def _conditional(name: str, definitions: dict[str, Any]) -> dict[str, Any]:
 
 def _extendable(definitions: dict[str, Any]) -> None:
     """A policy says only what differs from what it extends, and null removes: so nothing is required and all may be
-    null. What is missing after all shows when the ancestors are merged in, which a schema can't do."""
+    null. What is missing after all shows when the ancestors are merged in, which a schema can't do. A map whose keys
+    have a form has no others."""
     for name, definition in definitions.items():
         if name == "Policy" or name.startswith("Policy."):
             definition.pop("required", None)
@@ -59,6 +60,7 @@ def _extendable(definitions: dict[str, Any]) -> None:
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     if isinstance(schema.get("additionalProperties"), dict):
         schema["additionalProperties"] = _or_null(schema["additionalProperties"])
-    by_name = schema.get("patternProperties", {})
-    by_name.update({pattern: _or_null(value) for pattern, value in by_name.items()})
+    if "patternProperties" in schema:
+        by_name = {pattern: _or_null(value) for pattern, value in schema["patternProperties"].items()}
+        schema |= {"patternProperties": by_name, "additionalProperties": False}
     return {"anyOf": [schema, {"type": "null"}]}

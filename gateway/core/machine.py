@@ -236,8 +236,13 @@ def _failed(v: Verification, event: Failed, now: int, pace: Pace) -> Turn:
     # Silence has moved the fallback on already; a failure that comes after it is only written down.
     if not v.pending or attempt.number != v.current.number or before.status is SILENT:
         return v, (Changed(attempt),)
-    v, effects = _fall_back(v, REMEDIES[event.error], event.error, now, pace)
+    v, effects = _fall_back(v, _remedy(v, event.error), event.error, now, pace)
     return v, (Changed(attempt), *effects)
+
+
+def _remedy(v: Verification, error: ErrorClass) -> Remedy:
+    """An error's own remedy, but for an opt-out under a policy that sends nothing to who opted out of anything."""
+    return Remedy.STOP if error is ErrorClass.OPTED_OUT and v.opt_outs.stops else REMEDIES[error]
 
 
 def _due(v: Verification, now: int, pace: Pace) -> Turn:
@@ -358,7 +363,7 @@ def _closed(v: Verification) -> frozenset[str]:
     """The channels that failed in a way that no provider can mend."""
     closed: set[str] = set()
     for attempt in v.attempts:
-        remedy = REMEDIES[ErrorClass(attempt.reason)] if attempt.status is FAILED and attempt.reason else None
+        remedy = _remedy(v, ErrorClass(attempt.reason)) if attempt.status is FAILED and attempt.reason else None
         if remedy is Remedy.NEXT_CHANNEL:
             closed.add(attempt.channel)
         elif remedy is Remedy.NEXT_ADDRESS:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from channels.contract import Cost
+from channels.contract import Channel, Cost
 from policies.model import Step
 
 
@@ -71,6 +71,19 @@ class SendLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class OptOuts:
+    """Where the opt-outs of a verification's person are kept, and what one of them leads to."""
+
+    phone: str = ""  # keys of the store, which hold keyed hashes; "" for an address that was not given
+    email: str = ""
+    stops: bool = False  # nothing more is sent then; else the next channel is taken
+
+    def key(self, channel: str) -> str:
+        """The record that says whether the person opted out of this channel."""
+        return self.email if channel == Channel.EMAIL else self.phone
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """Everything that is known of a verification but its code and its destination, which are sealed."""
 
@@ -96,6 +109,7 @@ class Verification:
     exhausted: bool = False
     ended_at: int | None = None
     limits: tuple[SendLimit, ...] = ()
+    opt_outs: OptOuts = OptOuts()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -14,12 +14,21 @@ _SEVERITY = (State.CLOSED, State.HALF_OPEN, State.OPEN)
 
 
 def zone(message: Message) -> str:
-    """The group of countries that a message goes to: the first digit of the calling code, "" for email.
+    """The group of countries that a message goes to: see zone_of."""
+    return zone_of(message.channel, message.to)
+
+
+def zone_of(channel: str, to: str) -> str:
+    """The group of countries of a number, which may be masked: the first digit of the calling code, "" for email.
 
     Those are the nine world zones of E.164: a route that broke towards India must not stop the messages to Brazil.
     Single countries would be finer, and too few messages go to most of them to tell an outage from bad luck.
     """
-    return "" if message.channel is Channel.EMAIL else message.to[1:2]
+    return "" if channel == Channel.EMAIL else to[1:2]
+
+
+def _key(message: Message) -> tuple[Channel, str]:
+    return message.channel, zone(message)
 
 
 class Circuits:
@@ -38,19 +47,19 @@ class Circuits:
 
     def refuses(self, message: Message) -> bool:
         """Whether this message would be refused now."""
-        breaker = self._breakers.get((message.channel, zone(message)))
+        breaker = self._breakers.get(_key(message))
         return breaker is not None and breaker.refuses(self._clock())
 
     def enter(self, message: Message, *, insist: bool) -> Entry | None:
         """Let a message through, or None. See Breaker.enter."""
-        key = message.channel, zone(message)
+        key = _key(message)
         entry = self._breakers.setdefault(key, Breaker(self._terms)).enter(self._clock(), insist=insist)
         self._tell(key)
         return entry
 
     def settle(self, message: Message, entry: Entry, sound: bool | None) -> None:
         """See Breaker.settle."""
-        key = message.channel, zone(message)
+        key = _key(message)
         self._breakers[key].settle(entry, sound, self._clock())
         self._tell(key)
 

@@ -134,6 +134,11 @@ class Guarded:
     def read(self, callback: Callback) -> Outcome:
         return self._provider.read(callback)
 
+    @property
+    def inbound(self) -> Callable[[Callback], Outcome] | None:
+        """How the provider reads what people write back; None when it doesn't."""
+        return getattr(self._provider, "inbound", None)
+
     def answer(self, message: Message | None) -> Answer:
         return self._provider.answer(message)
 

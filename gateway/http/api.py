@@ -15,6 +15,7 @@ from gateway.http.openapi import Document
 from gateway.http.probes import Probes
 from gateway.http.problems import EXCEPTION_HANDLERS
 from gateway.http.simulator import Page
+from gateway.http.suppressions import Suppressions
 from gateway.http.surface import Surface
 
 
@@ -23,6 +24,7 @@ def routes(surface: Surface) -> list[Route]:
     page = Page(surface.simulator).routes() if surface.simulator else []
     return [
         *Native(surface).routes(),
+        *Suppressions(surface).routes(),
         *Callbacks(surface).routes(),
         *Probes(surface).routes(),
         *Document(surface.version).routes(),

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from channels.contract import Provider
-from gateway.config.settings import ProviderSection, Settings
+from channels.contract import Cost
+from channels.price import micros
+from gateway.config.model import OrderingSettings
+from gateway.config.settings import Settings
 from gateway.config.version import version
 from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
 from gateway.guard import Guarded
+from gateway.guard.judge import Judge
+from gateway.guard.standing import Band, Terms
+from gateway.http import carriers
 from gateway.http.api import application
+from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications
 from gateway.service.reports import Reports
 from gateway.service.setup import Times
+from gateway.service.suppressions import Suppressions
+from gateway.service.switches import Switches
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import SCRIPTS, Store, connect
 from gateway.telemetry.exposition import metrics_app
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.traffic import TrafficFile
 from gateway.worker import Worker
 from policies import destination
 from policies.engine import RULES
-
-if TYPE_CHECKING:
-    from channels.providers.simulator import Entry  # a provider is imported only when it is configured
-
-
-@runtime_checkable
-class Inboxed(Protocol):
-    """A provider that shows its messages instead of sending them."""
-
-    def inbox(self) -> Iterable[Entry]: ...
-
-
-class Unbuildable(Exception):
-    """A provider refuses its settings or its secrets."""
 
 
 class Draining:
@@ -57,17 +54,76 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
-    """A gateway, wired and not yet listening."""
+class Frame:
+    """What a gateway keeps from its start to its end."""
 
-    app: ASGIApp
-    metrics: ASGIApp
-    engine: Engine
-    worker: Worker
-    draining: Draining
-    carriers: Mapping[str, Guarded]
     store: Store
-    log: Any
+    metrics: Metrics
+    log: Any  # a structlog logger
+    own_url: str  # where the API listens
+    draining: Draining
+    judge: Judge
+    switches: Switches
+
+
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What is made from one configuration, and made anew from the next."""
+
+    settings: Settings
+    carriers: Carriers
+    record: TrafficFile | None
+    setup: Setup
+    engine: Engine  # the only one that there is: it outlives configurations
+    app: ASGIApp
+    labels: Labels
+
+
+class Gateway:
+    """A gateway, wired and not yet listening. A request runs to its end under the configuration that it began under;
+    the engine and the worker, which outlive requests, go on under the newest."""
+
+    def __init__(self, frame: Frame, wired: Wired, metrics: ASGIApp) -> None:
+        pace = wired.settings.config.engine
+        self.metrics = metrics
+        self.draining = frame.draining
+        self.log = frame.log
+        self.engine = wired.engine
+        self.worker = Worker(wired.setup, self.engine, poll=pace.poll / 1000, batch=pace.batch)
+        self._frame = frame
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._switch(wired)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._wired.settings
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The API, as an ASGI application."""
+        await self._wired.app(scope, receive, send)
+
+    async def adopt(self, settings: Settings) -> None:
+        """Go on under other settings, whole or not at all. Raises carriers.Unbuildable and telemetry.traffic.Unwritable
+        while nothing has changed yet."""
+        before = self._wired
+        after = await _wired(self._frame, settings, before)
+        # From here on nothing waits and nothing can fail, so that nobody ever sees a half of it.
+        self.engine.adopt(after.setup)
+        self.worker.adopt(after.setup)
+        self._frame.metrics.admit(after.labels)
+        self._switch(after)
+        task = asyncio.create_task(self._retire(before, after))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def watch(self) -> None:
+        """Take over for ever what an operator switches off and on."""
+        await self._frame.switches.watch(self._wired.setup)
+
+    def reloaded(self, result: str) -> None:
+        """Count a reload: loaded, or refused."""
+        self._frame.metrics.reloaded(result)
 
     async def drain(self, seconds: float) -> int:
         """Finish what is under way and give back the rest. Returns how many sends were given back."""
@@ -76,70 +132,95 @@ class Gateway:
         return await self.engine.drain(seconds)
 
     async def close(self) -> None:
-        for carrier in self.carriers.values():
-            await carrier.close()
-        await self.store.close()
+        """Call it after `drain`: no send is under way any more, so what was replaced by a reload closes as well."""
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await carriers.close(self._wired.carriers.values())
+        if self._wired.record:
+            await asyncio.to_thread(self._wired.record.close)
+        await self._frame.store.close()
+
+    def _switch(self, wired: Wired) -> None:
+        self._wired = wired
+        policies = wired.settings.policies
+        weak = {name for name, policy in policies.items() if policy.settings.code.allow_weak_codes}
+        self._frame.metrics.policies({name: policy.revision for name, policy in policies.items()}, weak)
+        self._frame.metrics.loaded(time.time())
+
+    async def _retire(self, before: Wired, after: Wired) -> None:
+        """Close what the new configuration has no use for, once no send can be using it any more: those that began
+        after the switch have the new carriers."""
+        await self.engine.ended()
+        await carriers.close(carriers.parted(before.carriers, after.carriers))
+        if before.record and before.record is not after.record:
+            await asyncio.to_thread(before.record.close)
 
 
-def compose(settings: Settings, store_url: str, public_url: str) -> Gateway:
-    """Wire a gateway. `store_url` and `public_url` are what the settings say, once an embedded store and a free port
-    are known."""
+async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
+    """Wire a gateway. `store_url` is what the settings say, once an embedded store is known, and `own_url` where the
+    API listens. Raises carriers.Unbuildable and telemetry.traffic.Unwritable."""
     destination.load()
-    log = structlog.get_logger()
-    metrics, registry = _metrics(settings)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, _labels(settings), version())
     store = Store(
         _connect(settings, store_url),
         prefix=settings.config.store.prefix,
         watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
     )
-    providers = {name: _built(name, section) for name, section in settings.providers.items()}
-    carriers = {
-        name: Guarded(
-            provider,
-            name,
-            concurrency=settings.providers[name].settings.concurrency,
-            timeout=settings.providers[name].settings.timeout,
-            rate=settings.providers[name].settings.rate,
-            metrics=metrics,
-            log=log,
-        )
-        for name, provider in providers.items()
-    }
-    setup = _setup(settings, store, metrics, log, carriers, public_url)
-    engine, draining = Engine(setup), Draining()
-    settings_engine = settings.config.engine
-    surface = Surface(
-        verifications=Verifications(setup, engine),
-        reports=Reports(setup, engine),
-        metrics=metrics,
-        log=log,
-        api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
-        public_url=public_url,
-        trusted_proxies=settings.config.server.trusted_proxies,
-        max_body=settings.config.server.max_body,
-        readiness=lambda: _problems(store, carriers),
-        draining=draining,
-        version=version(),
-        min_useful=setup.pace.min_useful,
-        simulator=None if settings.production else _inbox(providers),
-    )
-    return Gateway(
-        app=application(surface),
-        metrics=metrics_app(registry),
-        engine=engine,
-        worker=Worker(setup, engine, poll=settings_engine.poll / 1000, batch=settings_engine.batch),
-        draining=draining,
-        carriers=carriers,
-        store=store,
-        log=log,
-    )
+    log = structlog.get_logger()
+    judge = Judge(_terms(settings.config.ordering), metrics, log)
+    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches())
+    wired = await _wired(frame, settings, None)
+    await frame.switches.try_refresh(wired.setup)
+    return Gateway(frame, wired, metrics_app(registry))
 
 
-def _built(name: str, section: ProviderSection) -> Provider:
+async def _wired(frame: Frame, settings: Settings, before: Wired | None) -> Wired:
+    """What one configuration asks for, with what is there already of it. Raises Unbuildable and Unwritable, and leaves
+    nothing open then."""
+    there: Carriers = before.carriers if before else {}
+    made: Carriers = {}
+    record = _record(settings, frame.metrics, before)
     try:
-        return section.build()
-    except ValueError as fault:
-        raise Unbuildable(f"providers.{name}: {fault}") from None
+        made = await carriers.carriers(settings.providers, there, frame.metrics, frame.log)
+        setup = _setup(frame, settings, {name: carried.guarded for name, carried in made.items()}, record)
+        engine = before.engine if before else Engine(setup)
+        app = _app(frame, settings, made, setup, engine)
+        return Wired(settings, made, record, setup, engine, app, _labels(settings))
+    except BaseException:
+        await carriers.close(carriers.parted(made, there))
+        if record and not (before and record is before.record):
+            record.close()
+        raise
+
+
+def _record(settings: Settings, metrics: Metrics, before: Wired | None) -> TrafficFile | None:
+    said = settings.config.record
+    if before and before.settings.config.record == said:
+        return before.record
+    if said.file is None:
+        return None
+    return TrafficFile(said.file, max_bytes=said.max_bytes, keep=said.keep, lost=metrics.traffic_lost)
+
+
+def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine: Engine) -> ASGIApp:
+    return application(
+        Surface(
+            verifications=Verifications(setup, engine),
+            reports=Reports(setup, engine),
+            suppressions=Suppressions(setup),
+            metrics=frame.metrics,
+            log=frame.log,
+            api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
+            public_url=setup.callback_base,
+            trusted_proxies=settings.config.server.trusted_proxies,
+            max_body=settings.config.server.max_body,
+            readiness=lambda: _problems(frame.store, made),
+            draining=frame.draining,
+            version=version(),
+            min_useful=setup.pace.min_useful,
+            simulator=None if settings.production else carriers.inbox(made),
+        )
+    )
 
 
 def _connect(settings: Settings, url: str) -> Redis:
@@ -147,66 +228,70 @@ def _connect(settings: Settings, url: str) -> Redis:
     return connect(url, timeout=store.timeout / 1000, connections=store.connections)
 
 
-def _setup(
-    settings: Settings,
-    store: Store,
-    metrics: Metrics,
-    log: Any,
-    carriers: Mapping[str, Guarded],
-    public_url: str,
-) -> Setup:
+def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], record: TrafficFile | None) -> Setup:
     engine = settings.config.engine
     return Setup(
-        store=store,
+        store=frame.store,
         keys=Keyring(settings.lookup, settings.sealing),
-        metrics=metrics,
-        log=log,
+        metrics=frame.metrics,
+        log=frame.log,
         apps={
             name: App(name, app.name, app.policies, app.locale, {**app.templates})
             for name, app in settings.config.apps.items()
         },
         policies=settings.policies,
-        carriers=carriers,
-        callback_base=public_url,
+        carriers=guarded,
+        callback_base=settings.config.server.public_url or frame.own_url,
         segments=settings.segments,
         pace=Pace(lease=engine.lease, min_useful=engine.min_useful),
         times=Times(tombstone=engine.tombstone, idempotency=engine.idempotency),
+        record=record,
         most_sends=engine.sends,
+        callbacks=frozenset(name for name, section in settings.providers.items() if section.calls_back),
+        judge=frame.judge,
+        switches=frame.switches,
+        prices=_prices(settings),
     )
 
 
-def _metrics(settings: Settings) -> tuple[Metrics, CollectorRegistry]:
-    registry = CollectorRegistry()
+def _terms(ordering: OrderingSettings) -> Terms:
+    return Terms(
+        window=ordering.window,
+        minimum=ordering.minimum,
+        delivery=Band(ordering.bad_delivery, ordering.good_delivery),
+        conversion=Band(ordering.bad_conversion, ordering.good_conversion),
+        cooldown=ordering.cooldown,
+        exploration=ordering.exploration,
+    )
+
+
+def _prices(settings: Settings) -> dict[tuple[str, str], Cost]:
+    return {
+        (name, channel): Cost(*micros(price))
+        for name, section in settings.providers.items()
+        for channel, price in section.settings.price.items()
+    }
+
+
+def _labels(settings: Settings) -> Labels:
     policies = settings.policies
-    carriers: dict[str, list[str]] = {name: [] for name in settings.providers}
+    channels: dict[str, list[str]] = {name: [] for name in settings.providers}
     for channel, names in settings.orders.items():
         for name in names:
-            carriers[name].append(channel)
-    metrics = Metrics(
-        registry,
-        Labels(
-            apps={name: list(app.policies) for name, app in settings.config.apps.items()},
-            carriers=carriers,
-            limits={name: [*policy.settings.limits, "cooldown", "guesses"] for name, policy in policies.items()},
-            countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
-            rules=[name for name, _ in RULES],
-            operations=[*SCRIPTS, "ping", "release"],
-        ),
-        version(),
+            channels[name].append(channel)
+    return Labels(
+        apps={name: list(app.policies) for name, app in settings.config.apps.items()},
+        carriers=channels,
+        limits={name: [*policy.settings.limits, "cooldown", "guesses"] for name, policy in policies.items()},
+        countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
+        rules=[name for name, _ in RULES],
+        operations=[*SCRIPTS, "ping", "release", "switches", "suppressions"],
     )
-    weak = {name for name, policy in policies.items() if policy.settings.code.allow_weak_codes}
-    metrics.policies({name: policy.revision for name, policy in policies.items()}, weak)
-    return metrics, registry
 
 
-def _inbox(providers: Mapping[str, Provider]) -> Callable[[], Iterable[Entry]] | None:
-    """The messages of the simulator, when there is one."""
-    return next((provider.inbox for provider in providers.values() if isinstance(provider, Inboxed)), None)
-
-
-async def _problems(store: Store, carriers: Mapping[str, Guarded]) -> list[str]:
+async def _problems(store: Store, those: Carriers) -> list[str]:
     """Why it can't serve; nothing when it can."""
-    problems = [] if carriers else ["no provider is configured"]
+    problems = [] if those else ["no provider is configured"]
     try:
         await store.ping()
     except Unavailable:

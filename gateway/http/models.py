@@ -129,6 +129,29 @@ class CancelRequest(_Request):
     """Nothing needs to be said."""
 
 
+class SearchRequest(_Request):
+    """Ask what a destination has opted out of."""
+
+    to: To
+
+
+class SuppressRequest(_Request):
+    """Send a destination nothing more."""
+
+    to: To
+    channels: Channels | None = Field(None, description="Only these; left out: all that reach the destination.")
+    reason: Annotated[str, Field(pattern="^[a-z][a-z_]{0,31}$", examples=["complaint"])] = Field(
+        "app", description="A word of your own, for whoever asks later. The gateway's own are vendor and reply."
+    )
+
+
+class LiftRequest(_Request):
+    """Send to a destination again, because the person asked for it."""
+
+    to: To
+    channels: Channels | None = Field(None, description="Only these; left out: all that reach the destination.")
+
+
 Time = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^.{19}Z$"}), Field(description="UTC.")
 ]
@@ -211,6 +234,22 @@ class Events(BaseModel):
 
     id: Id
     events: list[Happening]
+
+
+class Suppression(BaseModel):
+    """One channel that is not used for a destination."""
+
+    channel: ChannelName
+    reason: str = Field(description="vendor: one refused a message for it; reply: the person wrote STOP; or your word.")
+    since: Time
+    expires_at: Time | None = Field(description="null when it holds until it is lifted.")
+
+
+class Suppressions(BaseModel):
+    """What this app does not send to a destination."""
+
+    to: Masked
+    suppressions: list[Suppression]
 
 
 class Fault(BaseModel):

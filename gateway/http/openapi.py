@@ -181,7 +181,11 @@ def sample(code: str) -> dict[str, Any]:
     kind = KINDS[code]
     facts: dict[str, Any] = {}
     if kind.status == 403:
-        facts = {"rule": {"country_denied": "country", "number_type_denied": "number_type"}.get(code, "route")}
+        facts = {
+            "rule": {"country_denied": "country", "number_type_denied": "number_type", "opted_out": "suppression"}.get(
+                code, "route"
+            )
+        }
     elif code.startswith("invalid"):
         facts = {"errors": [{"pointer": "/to/phone", "reason": "Begin with a plus sign and the country calling code."}]}
     elif code == "rate_limited":

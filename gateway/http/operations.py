@@ -52,6 +52,7 @@ _DENIALS = (
 )
 _REPEATABLE = ("idempotency_mismatch",)
 _ONE = "/v1/verifications/{id}"
+_SUPPRESSIONS = Success("What now holds, of all its channels.", models.Suppressions)
 _VERIFICATION = Success("The verification.", models.Verification)
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -97,7 +98,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "resend",
         "Take the next step now",
         {202: Success("Another message is on its way.", models.Verification)},
-        (*_KEYED, *_BODY, "no_channel", "not_found", "not_pending", "rate_limited", "overloaded"),
+        (*_KEYED, *_BODY, "no_channel", "opted_out", "not_found", "not_pending", "rate_limited", "overloaded"),
         models.ResendRequest,
         body_required=False,
     ),
@@ -118,6 +119,36 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read why each thing happened",
         {200: Success("The journal, oldest first.", models.Events)},
         (*_KEYED, "not_found"),
+    ),
+    Operation(
+        "POST",
+        "/v1/suppressions/search",
+        "search_suppressions",
+        "Read what a destination has opted out of",
+        {200: _SUPPRESSIONS},
+        (*_KEYED, *_BODY, "invalid_destination"),
+        models.SearchRequest,
+        tag="suppressions",
+    ),
+    Operation(
+        "POST",
+        "/v1/suppressions",
+        "suppress",
+        "Send a destination nothing more",
+        {200: _SUPPRESSIONS},
+        (*_KEYED, *_BODY, "invalid_destination"),
+        models.SuppressRequest,
+        tag="suppressions",
+    ),
+    Operation(
+        "POST",
+        "/v1/suppressions/lift",
+        "lift_suppressions",
+        "Send to a destination again",
+        {200: _SUPPRESSIONS},
+        (*_KEYED, *_BODY, "invalid_destination"),
+        models.LiftRequest,
+        tag="suppressions",
     ),
     *(
         Operation(

@@ -14,6 +14,7 @@ _FORMS: Mapping[str, str] = {
     "locale": "write a language tag of at most 35 characters, such as en or pt-BR",
     "code": "write 4 to 10 ASCII digits or letters",
     "app_hash": "write the 11 characters that Android computes for the app",
+    "reason": "write a word of at most 32 lower-case letters and underscores",
     "domain": "write the bare host name in ASCII, such as shop.example: no scheme, port or path",
 }
 """By field: pydantic would show the regular expression."""

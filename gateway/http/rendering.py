@@ -12,6 +12,7 @@ from gateway.core import machine, model
 from gateway.core.model import AttemptStatus
 from gateway.http import models
 from gateway.service import requests
+from gateway.service.suppressions import Standing
 
 
 def past(ms: int) -> str:
@@ -61,6 +62,24 @@ def checked(found: requests.Checked) -> bytes:
             approved=found.verdict == model.Verdict.APPROVED,
             checks_left=found.checks_left,
             retry_at=not_before(found.retry_at) if found.retry_at else None,
+        )
+    )
+
+
+def standing(found: Standing) -> bytes:
+    """What a destination has opted out of."""
+    return encoded(
+        models.Suppressions(
+            to=models.Masked(phone=found.phone or None, email=found.email or None),
+            suppressions=[
+                models.Suppression(
+                    channel=_channel(entry.channel),
+                    reason=entry.reason,
+                    since=past(entry.since),
+                    expires_at=not_before(entry.until) if entry.until else None,
+                )
+                for entry in found.entries
+            ],
         )
     )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.http import models, rendering
 from gateway.service.requests import Checked
+from gateway.service.suppressions import Standing
+from gateway.store.steps import Suppression
 from policies.model import Step
 
 REQUESTS: Mapping[str, dict[str, Any]] = {
@@ -38,6 +41,15 @@ REQUESTS: Mapping[str, dict[str, Any]] = {
     },
     "resend": {"least": {}, "most": {"channel": "sms"}},
     "cancel": {"least": {}},
+    "search_suppressions": {"least": {"to": {"phone": models.PHONE}}},
+    "suppress": {
+        "least": {"to": {"phone": models.PHONE}},
+        "most": {"to": {"phone": models.PHONE, "email": models.EMAIL}, "channels": ["sms"], "reason": "complaint"},
+    },
+    "lift_suppressions": {
+        "least": {"to": {"phone": models.PHONE}},
+        "most": {"to": {"phone": models.PHONE}, "channels": ["sms"]},
+    },
 }
 """By operation; `least` and `most` say how much of the request they use."""
 
@@ -77,10 +89,14 @@ def _verification() -> Verification:
 @cache
 def answers() -> Mapping[str, Any]:
     """By operation."""
+    none = Standing("+1415*****23", "", ())
+    stands = replace(none, entries=(Suppression("sms", "reply", _BEGAN, None),))
     shown = json.loads(rendering.verification(_verification(), 60_000))
     return {
         **dict.fromkeys(("start", "read", "resend"), shown),
         "cancel": {**shown, "status": "canceled", "next": None, "checks_left": 0, "resend_at": None},
         "check": json.loads(rendering.checked(Checked(models.ID, "wrong", 4, None))),
         "events": json.loads(rendering.events(models.ID, list(_JOURNAL))),
+        **dict.fromkeys(("search_suppressions", "suppress"), json.loads(rendering.standing(stands))),
+        "lift_suppressions": json.loads(rendering.standing(none)),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.config.settings import Settings
+from gateway.config import Settings, load
 from gateway.http.app import Gateway, compose
+from gateway.http.reload import Reloads
 from gateway.store import embedded
 
 _BACKLOG = 2048
@@ -47,7 +49,6 @@ class Addresses:
 
     api: str
     metrics: str | None
-    public: str
 
 
 def run(settings: Settings, announce: Callable[[Addresses], None]) -> None:
@@ -65,7 +66,7 @@ def run(settings: Settings, announce: Callable[[Addresses], None]) -> None:
             store = embedded.start(config.store.directory, fsync=config.store.fsync)
             stack.callback(store.stop)
             url = store.url
-        addresses = Addresses(_address(api), _address(metrics) if metrics else None, _public(settings, api))
+        addresses = Addresses(_address(api), _address(metrics) if metrics else None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(settings, url, addresses, api, metrics, announce))
 
@@ -101,10 +102,6 @@ def _address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _public(settings: Settings, api: socket.socket) -> str:
-    return _address(api) if settings.config.server.public_url is None else settings.public_url
-
-
 async def _serve(
     settings: Settings,
     store_url: str,
@@ -113,25 +110,30 @@ async def _serve(
     metrics: socket.socket | None,
     announce: Callable[[Addresses], None],
 ) -> None:
-    gateway = compose(settings, store_url, addresses.public)
+    gateway = await compose(settings, store_url, addresses.api)
+    reloads = Reloads(gateway, lambda: load(settings.path, os.environ))
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
     listeners = {Listener(gateway.app): api}
     if metrics:
         listeners[Listener(gateway.metrics)] = metrics
     serving = [asyncio.create_task(listener.serve(sockets=[bound])) for listener, bound in listeners.items()]
-    working = asyncio.create_task(gateway.worker.run())
+    tasks = [asyncio.create_task(work) for work in (gateway.worker.run(), reloads.run(), gateway.watch())]
     try:
         for listener in listeners:
             await listener.up.wait()
         gc.collect()
         gc.freeze()  # what start-up made lives as long as the process: no collection need look at it again
         announce(addresses)
+        reloads.announce()
         await stop.wait()
         await _end(gateway, settings.config.engine.drain / 1000, list(listeners), serving)
     finally:
-        working.cancel()
+        for task in tasks:
+            task.cancel()
+        reloads.close()
         await gateway.close()
 
 
@@ -154,6 +156,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Config:
         app,
         loop="none",
         http="httptools",
+        interface="asgi3",  # told, since a method would be taken for the older one
         ws="none",
         lifespan="off",
         log_config=None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.core.machine import Pace
 from gateway.service.reports import Reports
+from gateway.service.suppressions import Suppressions
 from gateway.service.verifications import Verifications
 from gateway.telemetry.metrics import Metrics
 
@@ -21,6 +22,7 @@ class Surface:
 
     verifications: Verifications
     reports: Reports
+    suppressions: Suppressions
     metrics: Metrics
     log: Any  # a structlog logger
     api_keys: Mapping[str, str] = field(repr=False)  # SHA-256 of a key, in hex -> the app's name

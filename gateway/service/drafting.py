@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import record
+from gateway.service import ordering, record, suppressions
 from gateway.service.engine import Reseal
-from gateway.service.requests import Check, Start
+from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
 from gateway.store.steps import Counter, Creation, Idempotency, Try
-from policies.model import Counts, Decision, Email, Limit, Phone
+from policies.model import Counts, Decision, Limit
+from policies.rules.code import alphabet
+from policies.rules.limits import cooldown
 
 _WAIT_MARGIN = 5_000  # ms after which a start that waited is taken to have died without its answer
 
@@ -27,32 +29,14 @@ class Draft:
     secrets: Secrets
     creation: Creation
     limits: tuple[tuple[Limit, ...], ...]  # as the creation's counters group them
-
-
-@dataclass(frozen=True, slots=True)
-class Destinations:
-    """Where the code goes. `target` is what guesses and limits are counted by: the phone if there is one."""
-
-    phone: Phone | None
-    email: Email | None
-
-    @property
-    def target(self) -> str:
-        return self.phone.e164 if self.phone else self.email.key if self.email else ""
-
-    @property
-    def number(self) -> str:
-        return self.phone.e164 if self.phone else ""
-
-    @property
-    def address(self) -> str:
-        return self.email.address if self.email else ""
+    decision: Decision  # with the providers in their order for this verification
 
 
 def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) -> Draft:
     """A verification as the policy wants it. The code is made here. Raises codes.Malformed for an app's own code."""
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard)
+    decision = ordering.arranged(setup, decision, verification, to.number)
     secrets = Secrets(
         request.code or codes.make(decision.code.length, decision.code.alphabet),
         to.number,
@@ -62,7 +46,8 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
         dict(request.context) or None,
     )
     groups, kept = _group(setup, request.app, decision, to.target, shard)
-    v = _verification(verification, request, decision, to, kept, now)
+    opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
+    v = replace(_verification(verification, request, decision, to, kept, now), opt_outs=opt_outs)
     locale = request.locale or app.locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = setup.keys.name("limit", "guesses", request.app, to.target)
@@ -77,7 +62,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
             "m": v.checks_max,
             "h": sealed,
             "b": pack_body(v, locale),
-            "j": record.started(v),
+            "j": record.started(v, ordering.told(decision)),
         },
         guesses=guesses,
         life=decision.code.expiry,
@@ -85,15 +70,19 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
         lease=setup.pace.lease,
         counters=tuple(_counter(key, limits) for key, limits in groups.items()),
         idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
+        looks=suppressions.looks(opt_outs, (step.channel for step in decision.steps)),
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
-    return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())))
+    return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)
 
 
 def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     """A new code in place of the one that went out."""
-    policy = setup.policies.get(v.policy) or next(iter(setup.policies.values()))
-    code = codes.make(policy.code.length, policy.code.alphabet)
+    policy = setup.policies.get(v.policy)
+    if policy and policy.revision == v.revision:
+        code = codes.make(policy.code.length, policy.code.alphabet)
+    else:  # the policy was changed since: whoever waits for a code of one form is not sent another
+        code = codes.make(len(secrets.code), alphabet(secrets.code))
     sealed = setup.keys.seal(v.id, pack_secrets(replace(secrets, code=code)))
     return Reseal({**_code(setup, v.id, code), "h": sealed})
 
@@ -164,7 +153,7 @@ def _group(
     keys = setup.keys
     groups: dict[str, list[Limit]] = {}
     kept: list[SendLimit] = []
-    for limit in (*decision.limits, *_cooldown(app, decision, target)):
+    for limit in (*decision.limits, *cooldown(app, decision.policy, target, decision.code.cooldown)):
         name = keys.name("limit", limit.scope, limit.per, limit.counts, limit.subject)
         own = limit.per == "destination" and limit.subject == target
         key = setup.store.limit_key(shard if own else keys.shard(name), name)
@@ -177,13 +166,6 @@ def _group(
 
 def _counter(key: str, limits: list[Limit]) -> Counter:
     return Counter(key, tuple((limit.amount, limit.window, limit.shadow) for limit in limits))
-
-
-def _cooldown(app: str, decision: Decision, target: str) -> tuple[Limit, ...]:
-    """A person who starts anew waits as long as one who asks for a resend."""
-    if not decision.code.cooldown:
-        return ()
-    return (Limit("cooldown", f"{app}/{decision.policy}", "destination", target, 1, decision.code.cooldown),)
 
 
 def _verification(

@@ -14,7 +14,7 @@ from gateway.core import machine
 from gateway.core.keys import Unopenable
 from gateway.core.machine import Accepted, Changed, Effect, Event, Failed, Send
 from gateway.core.model import Attempt, SendLimit, Verification
-from gateway.service import record
+from gateway.service import record, suppressions
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
@@ -106,9 +106,18 @@ class Engine:
                 return Turned(stored, None)
             turn, result = await self._write(stored, turn, now, by_person, reseal)
             if isinstance(result, Committed):
-                return self._turned(stored, turn, now, reseal)
+                return await self._allowed(self._turned(stored, turn, now, reseal), result)
             stored = result.stored
         raise Contended
+
+    async def _allowed(self, turned: Turned, committed: Committed) -> Turned:
+        """The same turn, unless its message may not go out: the step that queued it has seen an opt-out. It then failed
+        for that, as if the vendor had said it, and the next way is taken."""
+        if turned.send is None or turned.send.channel not in committed.suppressed:
+            return turned
+        v = turned.stored.verification
+        suppressions.left_out(self._setup, committed.suppressed, verification=v.id, app=v.app, purpose=v.purpose)
+        return await self.turn(turned.stored, _opted_out(turned.send))
 
     async def _write(
         self, stored: Stored, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
@@ -142,16 +151,27 @@ class Engine:
         turn = machine.apply(before, machine.Due(), now, self._setup.pace)
         send = _send_of(turn)
         if send and send.again:
-            self.carry(stored, send.attempt)
-            return
+            if not await self._opted_out_since(before, send.attempt):
+                self.carry(stored, send.attempt)
+                return
+            turn = machine.apply(before, _opted_out(send.attempt), now, self._setup.pace)
         turn, result = await self._write(stored, turn, now, False, None)
         if isinstance(result, Conflict):
             self._setup.metrics.lease_lost()
             self._setup.log.warning("lease.lost", verification=before.id)
             return
-        turned = self._turned(stored, turn, now, None)
+        turned = await self._allowed(self._turned(stored, turn, now, None), result)
         if turned.send:
             self.carry(turned.stored, turned.send)
+
+    async def _opted_out_since(self, v: Verification, attempt: Attempt) -> bool:
+        """Whether the person has opted out after this message was queued by a process that may have died over it."""
+        record = v.opt_outs.key(attempt.channel)
+        found = await self._setup.store.suppressions(record) if record else []
+        if attempt.channel not in {entry.channel for entry in found}:
+            return False
+        suppressions.left_out(self._setup, [attempt.channel], verification=v.id, app=v.app, purpose=v.purpose)
+        return True
 
     async def drain(self, seconds: float) -> int:
         """Let what is under way end; give the leases of the rest back. Returns how many those were."""
@@ -196,6 +216,8 @@ class Engine:
         carrier = setup.carriers.get(attempt.provider)
         if carrier is None:  # taken out of the configuration since the verification began
             return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured")
+        if attempt.provider in setup.switches.off:
+            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "switched-off")
         began = time.perf_counter()
         try:
             message = self.message(stored, attempt, secrets)
@@ -210,10 +232,11 @@ class Engine:
         return Accepted(attempt.number, receipt.message_id, receipt.cost)
 
     def _nowhere_else(self, stored: Stored, attempt: Attempt, message: Message) -> bool:
-        """Whether the breakers of all the step's providers are open. Then nobody is better than anybody: the order
-        stays as it is, and each is tried. One guard alone can't see that."""
+        """Whether the breakers of all the step's providers are open that are not switched off. Then nobody is better
+        than anybody: the order stays as it is, and each is tried. One guard alone can't see that."""
         providers = stored.verification.steps[attempt.step].providers
-        carriers = (self._setup.carriers.get(provider) for provider in providers)
+        off = self._setup.switches.off
+        carriers = (self._setup.carriers.get(provider) for provider in providers if provider not in off)
         return all(carrier.refuses(message) for carrier in carriers if carrier)
 
     def secrets(self, stored: Stored) -> Secrets:
@@ -259,6 +282,7 @@ class Engine:
         self, stored: Stored, turn: machine.Turn, now: int, counters: tuple[Counter, ...], reseal: Reseal | None
     ) -> Committed | Conflict | StoreLimited:
         v, effects = turn
+        send = _send_of(turn)
         return await self._setup.store.commit(
             Change(
                 id=v.id,
@@ -269,6 +293,8 @@ class Engine:
                 journal=record.journal(v, effects, now),
                 tombstone=self._setup.times.tombstone,
                 counters=counters,
+                looks=suppressions.looks(v.opt_outs, [send.attempt.channel] if send else ()),
+                marks=suppressions.marks(self._setup, v, effects),
             )
         )
 
@@ -287,6 +313,7 @@ class Engine:
 
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
         record.tell(self._setup, v, effects, now)
+        suppressions.tell(self._setup, v, effects)
         waiter = self._waiting.get(v.id)
         news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)
         if waiter and not waiter.done() and (news or v.exhausted or not v.pending):
@@ -303,6 +330,10 @@ class Engine:
             return
         if error:
             self._setup.log.error("send.unwritten", verification=verification, fault=type(error).__name__)
+
+
+def _opted_out(attempt: Attempt) -> Failed:
+    return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY)
 
 
 def _send_of(turn: machine.Turn) -> Send | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send
 from gateway.core.model import Attempt, AttemptStatus, Verification
-from gateway.service import traffic
+from gateway.service import learning, traffic
 from gateway.service.setup import Setup
 from gateway.store.document import Stored, pack, unpack_journal
 
@@ -17,10 +17,11 @@ def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
     return pack([max(0, now - v.created_at), name, *facts])
 
 
-def started(v: Verification) -> bytes:
-    """The first events of a journal."""
-    first = v.current
-    return entry(v, v.created_at, "created", v.policy, v.revision) + entry(v, v.created_at, "queued", 1, *_way(first))
+def started(v: Verification, ordered: Iterable[str] = ()) -> bytes:
+    """The first events of a journal. `ordered` is why the providers stand as they do."""
+    at = v.created_at
+    created, queued = entry(v, at, "created", v.policy, v.revision), entry(v, at, "queued", 1, *_way(v.current))
+    return b"".join([created, *(entry(v, at, "ordered", why) for why in ordered), queued])
 
 
 def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:
@@ -47,6 +48,7 @@ def _way(attempt: Attempt) -> tuple[str, str]:
 
 _FACTS: dict[str, tuple[str, ...]] = {
     "created": ("policy", "revision"),
+    "ordered": ("reason",),
     "queued": ("attempt", "channel", "provider"),
     "sent": ("attempt", "reason", "vendor_code", "message_id"),
     "delivered": ("attempt", "reason", "vendor_code", "message_id"),
@@ -89,6 +91,7 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
                 setup.log.warning("fallback.exhausted", verification=v.id, reason=reason, attempts=len(v.attempts))
             case Paid(attempt, cost):
                 setup.metrics.cost(attempt.channel, attempt.provider, cost.micros, cost.currency)
+                learning.paid(setup, v, attempt, cost, now)
             case Ended():
                 ended(setup, v)
             case Send():
@@ -97,6 +100,7 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
 
 def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
     setup.metrics.attempt(attempt.channel, attempt.provider, v.country, str(attempt.status), attempt.reason)
+    learning.heard(setup, v, attempt, now)
     if attempt.status is AttemptStatus.DELIVERED:
         setup.metrics.delivered(attempt.channel, attempt.provider, (now - attempt.queued_at) / 1000)
     say = setup.log.warning if attempt.status is AttemptStatus.FAILED else setup.log.info
@@ -116,6 +120,7 @@ def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> 
 def ended(setup: Setup, v: Verification) -> None:
     """Count and log an end."""
     setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
+    learning.ended(setup, v)
     traffic.ended(setup, v)
     if v.status == "approved" and v.ended_at is not None:
         setup.metrics.verified(v.current.channel, (v.ended_at - v.created_at) / 1000)

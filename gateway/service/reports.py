@@ -13,16 +13,30 @@ travels through the vendor:
 
 Only a provider that says `shared = True` has such an address. Knowing the address is no right: neither a number nor a
 vendor's message id ever says which attempt is meant. A handshake that the vendor wants answered is Outcome.answer.
+
+What people write back comes to {public_url}/callbacks/{provider}/inbound, for providers that understand it.
 """
 
 from __future__ import annotations
 
-from channels.contract import SHARED, Answer, Callback, DeliveryReport, ErrorClass, Forged, Outcome, ReportKind, Unread
+from channels.contract import (
+    INBOUND,
+    SHARED,
+    Answer,
+    Callback,
+    DeliveryReport,
+    ErrorClass,
+    Forged,
+    Outcome,
+    ReportKind,
+    Unread,
+)
 from gateway.core import machine
 from gateway.core.keys import Callee, Unopenable
 from gateway.service.engine import Contended, Engine
 from gateway.service.requests import NotFound, Overloaded, Refused
 from gateway.service.setup import Carrier, Setup
+from gateway.service.suppressions import Suppressions
 from gateway.store.document import Stored
 from gateway.store.steps import Unknown
 
@@ -41,10 +55,13 @@ class Reports:
     def __init__(self, setup: Setup, engine: Engine) -> None:
         self._setup = setup
         self._engine = engine
+        self._suppressions = Suppressions(setup)
 
     async def take(self, provider: str, token: str, callback: Callback) -> Answer:
         """Read a callback and act on it. Raises NotFound for an address that was never given out, Unsigned, and
         Overloaded or store.steps.Unavailable (the vendor then repeats)."""
+        if token == INBOUND:
+            return await self._inbound(provider, callback)
         carrier, callee = self._setup.carriers.get(provider), self._setup.keys.callee(token, provider)
         if carrier is None or (callee is None and not (token == SHARED and _shared(carrier))):
             self._setup.metrics.callback(provider, "unknown")
@@ -56,15 +73,33 @@ class Reports:
             return await self._answer(carrier, callee, wanted=outcome.wants_message)
         return outcome.answer or Answer(status=204)
 
+    async def _inbound(self, provider: str, callback: Callback) -> Answer:
+        """What people write back. The address is anybody's to guess, so nothing is believed but the signature."""
+        inbound = getattr(self._setup.carriers.get(provider), "inbound", None)
+        if inbound is None:
+            self._setup.metrics.callback(provider, "unknown")
+            raise NotFound
+        try:
+            outcome: Outcome = inbound(callback)
+        except Forged:
+            raise self._forged({"provider": provider}) from None
+        for text in outcome.texts:
+            await self._suppressions.heard(provider, text)
+        self._setup.metrics.callback(provider, "accepted")
+        return outcome.answer or Answer(status=204)
+
+    def _forged(self, facts: dict[str, str]) -> Unsigned:
+        self._setup.metrics.callback(facts["provider"], "forged")
+        self._setup.log.warning("callback.forged", **facts)
+        return Unsigned()
+
     async def _read(self, provider: str, carrier: Carrier, callee: Callee | None, callback: Callback) -> Outcome:
         facts = {"provider": provider, **({"verification": callee.verification} if callee else {})}
         try:
             receive = getattr(carrier, "receive", None)
             outcome: Outcome = await receive(callback) if receive else carrier.read(callback)
         except Forged:
-            self._setup.metrics.callback(provider, "forged")
-            self._setup.log.warning("callback.forged", **facts)
-            raise Unsigned from None
+            raise self._forged(facts) from None
         except Unread:
             self._setup.log.warning("callback.unread", **facts)
             raise Overloaded from None

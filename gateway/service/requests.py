@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from policies import destination
+from policies.model import Email, Phone
+
+T = TypeVar("T", Phone, Email)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +117,37 @@ class InProgress(Refused):
 
 class Mismatched(Refused):
     """The idempotency key belongs to another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destinations:
+    """Whom it is about, understood. `target` is what guesses and limits are counted by: the phone if there is one."""
+
+    phone: Phone | None
+    email: Email | None
+
+    @property
+    def target(self) -> str:
+        return self.phone.e164 if self.phone else self.email.key if self.email else ""
+
+    @property
+    def number(self) -> str:
+        return self.phone.e164 if self.phone else ""
+
+    @property
+    def address(self) -> str:
+        return self.email.address if self.email else ""
+
+
+def understood(phone: str | None, email: str | None) -> Destinations:
+    """The destinations of a request. Raises InvalidField."""
+    return Destinations(
+        _understood(destination.phone, phone, "/to/phone"), _understood(destination.email, email, "/to/email")
+    )
+
+
+def _understood(read: Callable[[str], T], given: str | None, pointer: str) -> T | None:
+    try:
+        return read(given) if given is not None else None
+    except destination.Invalid as fault:
+        raise InvalidField(pointer, fault.reason, destination=True) from None

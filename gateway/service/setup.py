@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from channels.contract import Answer, Callback, Message, Outcome, Receipt
+from channels.contract import Answer, Callback, Cost, Message, Outcome, Receipt
 from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
+from gateway.guard.judge import Judge
+from gateway.service.switches import Switches
+from gateway.service.traffic import Record
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
@@ -68,5 +71,9 @@ class Setup:
     segments: Mapping[str, int] = field(default_factory=dict)  # channel -> the most segments of one message
     pace: Pace = field(default_factory=Pace)
     times: Times = field(default_factory=Times)
+    record: Record | None = None  # of decisions, to be asked again; None when nobody wants it
     most_sends: int = 2_000  # messages under way at once in this process; more is overload
     callbacks: frozenset[str] = frozenset()  # the providers that report back
+    judge: Judge = field(default_factory=Judge)
+    switches: Switches = field(default_factory=Switches)
+    prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, record
-from gateway.service.drafting import Destinations, Draft
+from gateway.service import drafting, ordering, record, suppressions, traffic
+from gateway.service.drafting import Draft
 from gateway.service.engine import Engine
 from gateway.service.requests import (
     Check,
     Checked,
     Denied,
+    Destinations,
     InProgress,
     InvalidField,
     Limited,
@@ -24,6 +24,7 @@ from gateway.service.requests import (
     NotPending,
     Overloaded,
     Start,
+    understood,
 )
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
@@ -35,15 +36,13 @@ from gateway.store.steps import (
     Misshapen,
     Replayed,
     Running,
+    Suppressed,
     Unavailable,
     Unknown,
 )
 from gateway.store.steps import Limited as StoreLimited
-from policies import destination
 from policies.engine import decide
-from policies.model import Decision, Email, Phone, Question, Refusal
-
-T = TypeVar("T", Phone, Email)
+from policies.model import Decision, Question, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +66,43 @@ class Verifications:
     async def start(self, request: Start) -> Begun:
         """Start a verification and its first send. Raises InvalidField, Denied, Limited, Overloaded, Mismatched and
         InProgress."""
-        setup = self._setup
         if self._engine.full:
             raise Overloaded
-        policy = setup.policies[setup.apps[request.app].policy(request.purpose)]
-        to = _destinations(request)
-        decision = decide(policy, _question(request, to))
+        to = understood(request.phone, request.email)
+        question = _question(request, to)
+        # Again with what the store said of opt-outs: each time at least one channel fewer, and mostly the first is it.
+        while isinstance(found := await self._tried(request, question, to), Suppressed):
+            suppressions.left_out(self._setup, found.channels, app=request.app, purpose=request.purpose)
+            question = replace(question, suppressed=(*question.suppressed, *found.channels))
+        return found
+
+    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed:
+        setup = self._setup
+        decision = decide(setup.policies[setup.apps[request.app].policy(request.purpose)], question)
+        decision = ordering.available(setup, decision)
         if decision.refusal:
+            traffic.started(setup, question, refused=decision.refusal.rule)
             raise self._denied(request, decision, decision.refusal)
         draft = self._draft(request, decision, to)
+        result = await self._create(draft)
+        if isinstance(result, Suppressed):
+            return result
+        if isinstance(result, Created):
+            traffic.started(setup, question, verification=draft.creation.id)
+            return self._begun(request, draft, result)
+        if isinstance(result, Replayed):
+            return await self._replay(result)
+        limited = self._limited(request, decision, draft, result)
+        traffic.started(setup, question, refused=f"limits:{limited.limit}")
+        raise limited
+
+    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed:
         try:
-            result = await setup.store.create(draft.creation)
+            return await self._setup.store.create(draft.creation)
         except Running:
             raise InProgress from None
         except Mismatch:
             raise Mismatched from None
-        if isinstance(result, Created):
-            return self._begun(request, draft, decision, result)
-        if isinstance(result, Replayed):
-            return await self._replay(result)
-        raise self._limited(request, decision, draft, result)
 
     async def settle(self, begun: Begun, wait: int) -> Verification:
         """The verification once a provider accepted its message, or after `wait` ms."""
@@ -115,7 +131,7 @@ class Verifications:
         """Try a code. Raises InvalidField, NotFound and Mismatched, none of which costs an attempt."""
         setup = self._setup
         try:
-            tried = await setup.store.check(drafting.attempt(setup, request, _destinations(request)))
+            tried = await setup.store.check(drafting.attempt(setup, request, understood(request.phone, request.email)))
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
         except Misshapen as shape:
@@ -153,6 +169,10 @@ class Verifications:
             raise NotPending
         if turned.send:
             self._engine.carry(turned.stored, turned.send)
+        elif turned.stored.verification.current.vendor_code == suppressions.ALREADY:
+            raise Denied(
+                "opted_out", "suppression", "The person asked not to get messages on the channels that are left."
+            )
         return turned.stored.verification
 
     async def cancel(self, app: str, verification: str) -> Verification:
@@ -184,7 +204,7 @@ class Verifications:
             raise NotPending
         return stored
 
-    def _begun(self, request: Start, draft: Draft, decision: Decision, created: Created) -> Begun:
+    def _begun(self, request: Start, draft: Draft, created: Created) -> Begun:
         setup, v = self._setup, draft.stored.verification
         first = replace(v.current, at=created.now, queued_at=created.now)
         v = replace(
@@ -209,7 +229,7 @@ class Verifications:
             phone=v.phone or None,
             email=v.email or None,
             country=v.country or None,
-            notes=_notes(decision),
+            notes=_notes(draft.decision),
         )
         self._engine.carry(replace(draft.stored, verification=v), first, draft.secrets)
         return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
@@ -274,20 +294,6 @@ def as_created(v: Verification) -> Verification:
 
 def _notes(decision: Decision) -> list[str]:
     return [f"{note.rule}: {note.says}" for note in decision.notes]
-
-
-def _destinations(request: Start | Check) -> Destinations:
-    return Destinations(
-        _understood(destination.phone, request.phone, "/to/phone"),
-        _understood(destination.email, request.email, "/to/email"),
-    )
-
-
-def _understood(read: Callable[[str], T], given: str | None, pointer: str) -> T | None:
-    try:
-        return read(given) if given is not None else None
-    except destination.Invalid as fault:
-        raise InvalidField(pointer, fault.reason, destination=True) from None
 
 
 def _question(request: Start, to: Destinations) -> Question:

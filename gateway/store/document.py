@@ -25,7 +25,7 @@ from typing import Any
 import msgpack
 
 from channels.contract import Cost
-from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
+from gateway.core.model import Attempt, AttemptStatus, OptOuts, SendLimit, Status, Verification
 from policies.model import Step
 
 STATUS_LETTERS: Mapping[Status, str] = {
@@ -101,6 +101,7 @@ def pack_body(v: Verification, locale: str) -> bytes:
             v.resend_new,
             v.exhausted,
             [[x.key, x.name, x.amount, x.window, x.shadow, x.starts] for x in v.limits],
+            [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
         ]
     )
@@ -141,9 +142,8 @@ def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
 def unpack_document(verification_id: str, data: bytes) -> Stored:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
-    (purpose, policy, revision, steps, attempts, resend_at, to, cooldown, resend_new, exhausted, limits, metadata) = (
-        unpack(fields[b"b"])
-    )
+    purpose, policy, revision, steps, attempts, *rest = unpack(fields[b"b"])
+    resend_at, to, cooldown, resend_new, exhausted, limits, opt_outs, metadata = rest
     created = int(fields[b"c"])
     verification = Verification(
         id=verification_id,
@@ -168,6 +168,7 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         exhausted=exhausted,
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
         limits=tuple(SendLimit(*limit) for limit in limits),
+        opt_outs=OptOuts(*opt_outs),
         metadata=metadata,
     )
     return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""))

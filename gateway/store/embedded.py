@@ -68,6 +68,12 @@ def start(directory: Path, *, fsync: str = "everysec", timeout: float = 10.0) ->
     return Embedded(f"unix://{path}", process, lock)
 
 
+def address(directory: Path) -> str | None:
+    """The URL of the server that a gateway runs on this folder; None when none does."""
+    path = _socket_path(directory.resolve())
+    return None if _silent(path) else f"unix://{path}"
+
+
 def _lock(directory: Path) -> IO[str]:
     lock = (directory / "gateway.lock").open("a+", encoding="ascii")
     try:

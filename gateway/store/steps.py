@@ -38,6 +38,45 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """Channels to look for in a record of opt-outs."""
+
+    key: str
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Channels that a person has opted out of. `life` in ms, 0 is for ever; `reason` is a word of our own."""
+
+    key: str
+    channels: tuple[str, ...]
+    reason: str
+    life: int
+
+    def packed(self) -> list[object]:
+        return [self.channels, self.reason, self.life]
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One entry of a record. Times in ms; `until` is None when it holds until it is lifted."""
+
+    channel: str
+    reason: str
+    since: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """Not created, since the person has opted out of these channels."""
+
+    now: int
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Created:
     now: int
     shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
@@ -92,6 +131,7 @@ class Creation:
     lease: int
     counters: tuple[Counter, ...]
     idempotency: Idempotency | None = None
+    looks: tuple[Look, ...] = ()  # it is created only if none of these channels stands in its record
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +185,15 @@ class Change:
     journal: bytes
     tombstone: int
     counters: tuple[Counter, ...] = ()
+    looks: tuple[Look, ...] = ()
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
     now: int
     shadows: tuple[tuple[int, int], ...] = ()
+    suppressed: tuple[str, ...] = ()  # of the channels that were looked for
 
 
 @dataclass(frozen=True, slots=True)

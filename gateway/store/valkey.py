@@ -14,7 +14,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError, ResponseError
 
 from gateway.core.keys import SHARDS, shard_of
-from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack_document
+from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack, unpack_document
 from gateway.store.steps import (
     Change,
     Claimed,
@@ -30,15 +30,18 @@ from gateway.store.steps import (
     Misshapen,
     Replayed,
     Running,
+    Suppressed,
+    Suppression,
     Tried,
     Try,
     Unavailable,
     Unknown,
 )
+from gateway.store.switches import OffRecord
 
-SCRIPTS = ("create", "check", "commit", "claim", "read", "answer")
+SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress")
 
-_NOW_AT = {"claim": 0, "read": 0}
+_NOW_AT = {"claim": 0, "read": 0, "suppress": 0}
 """Where the store's time stands in a script's reply, when it does not follow a word at the front."""
 
 Watch = Callable[[str, float, bool], None]
@@ -63,6 +66,7 @@ class Store:
         self._offset = 0
         self._timers_from = 0
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
+        self.off = OffRecord(client, prefix, self._timed)
         prelude = _source("prelude")
         self._scripts: dict[str, AsyncScript] = {
             name: client.register_script(prelude + _source(name)) for name in SCRIPTS
@@ -73,8 +77,8 @@ class Store:
         a verification before its time."""
         return self._clock() if self._clock else int(time.time() * 1000) + self._offset
 
-    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed:
-        """Check every limit, reserve all or none, write the verification and arm its timer.
+    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed:
+        """Look for opt-outs, check every limit, reserve all or none, write the verification and arm its timer.
 
         Raises Mismatch and Running, which only a request with an idempotency key can meet.
         """
@@ -86,6 +90,7 @@ class Store:
             self._key(shard, "g:" + creation.guesses),
             self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else "",
             *(counter.key for counter in creation.counters),
+            *(look.key for look in creation.looks),
         ]
         args = {
             "id": creation.id,
@@ -94,6 +99,7 @@ class Store:
             "keep": creation.keep,
             "lease": creation.lease,
             "groups": [counter.packed() for counter in creation.counters],
+            "looks": [look.channels for look in creation.looks],
             "idem": _packed(idempotency),
         }
         match await self._run("create", keys, args):
@@ -103,6 +109,8 @@ class Store:
                 return Limited(now, counter, rule, wait, _pairs(shadows))
             case [b"guessed", now, wait]:
                 return Guessed(now, wait)
+            case [b"suppressed", now, channels]:
+                return Suppressed(now, _words(channels))
             case [b"replayed", now, verification, answer]:
                 return Replayed(now, verification.decode(), answer)
             case [b"running", *_]:
@@ -153,6 +161,8 @@ class Store:
             self._key(shard, "v:" + change.id),
             self._timers[shard],
             *(counter.key for counter in change.counters),
+            *(look.key for look in change.looks),
+            *(mark.key for mark in change.marks),
         ]
         args = {
             "id": change.id,
@@ -161,11 +171,13 @@ class Store:
             "due": change.due,
             "journal": change.journal,
             "groups": [counter.packed() for counter in change.counters],
+            "looks": [look.channels for look in change.looks],
+            "marks": [mark.packed() for mark in change.marks],
             "tombstone": change.tombstone,
         }
         match await self._run("commit", keys, args):
-            case [b"committed", now, shadows]:
-                return Committed(now, _pairs(shadows))
+            case [b"committed", now, shadows, channels]:
+                return Committed(now, _pairs(shadows), _words(channels))
             case [b"conflict", now, document]:
                 return Conflict(now, unpack_document(change.id, document))
             case [b"limited", now, counter, rule, wait, shadows]:
@@ -200,6 +212,22 @@ class Store:
         """Keep the answer of a start that waited."""
         await self._run("answer", [self._key(idempotency.shard, "i:" + idempotency.name)], {"answer": answer})
 
+    async def suppress(self, keys: Sequence[str], channels: Sequence[str], reason: str, life: int) -> None:
+        """Record opt-outs in all of these records at once; they must be one destination's. `life` in ms, 0 is for
+        ever."""
+        await self._run("suppress", keys, {"channels": list(channels), "reason": reason, "life": life})
+
+    async def lift(self, keys: Sequence[str], channels: Sequence[str]) -> int:
+        """Take these channels out of all of these records, which must be one destination's. How many stood there."""
+        _, lifted = await self._run("suppress", keys, {"channels": list(channels), "lift": True})
+        return int(lifted)
+
+    async def suppressions(self, key: str) -> list[Suppression]:
+        """What stands in a record now."""
+        found: dict[bytes, bytes] = await self._timed("suppressions", cast("Awaitable[Any]", self._client.hgetall(key)))
+        entries = [Suppression(channel.decode(), *_entry(entry)) for channel, entry in sorted(found.items())]
+        return [entry for entry in entries if entry.until is None or self.now() < entry.until]
+
     async def ping(self) -> None:
         await self._timed("ping", cast("Awaitable[object]", self._client.ping()))
 
@@ -209,6 +237,10 @@ class Store:
     def limit_key(self, shard: int, name: str) -> str:
         """The key of a limit's counter."""
         return self._key(shard, "l:" + name)
+
+    def suppression_key(self, shard: int, name: str) -> str:
+        """The key of a record of opt-outs."""
+        return self._key(shard, "o:" + name)
 
     def _key(self, shard: int, rest: str) -> str:
         return f"{self._prefix}:{{{shard}}}:{rest}"
@@ -243,6 +275,15 @@ def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
 
 def _pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _words(channels: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(channel.decode() for channel in channels)
+
+
+def _entry(packed: bytes) -> tuple[str, int, int | None]:
+    since, until, reason = unpack(packed)
+    return str(reason), int(since), int(until) or None
 
 
 def _shard(verification: str) -> int:

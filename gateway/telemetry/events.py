@@ -25,11 +25,13 @@ _ATTEMPT = ("attempt", "channel", "provider", "country", "error_class", "vendor_
 
 EVENTS: tuple[Event, ...] = (
     # The process
-    Event("gateway.started", "info", "It serves.", ("version", "mode", "address", "metrics", "store", "providers")),
+    Event("gateway.started", "info", "It serves.", ("mode", "address", "metrics", "revision", "providers")),
     Event("gateway.stopping", "info", "It was told to stop; new work is refused.", ("signal",)),
     Event("gateway.stopped", "info", "All work has ended, or the time to drain has.", ("seconds", "unfinished")),
     Event("gateway.overloaded", "warning", "New work was refused to protect work under way.", ("route", "in_flight")),
-    Event("configuration.loaded", "info", "A configuration took effect.", ("path", "policies", "providers")),
+    Event(
+        "configuration.loaded", "info", "A configuration took effect.", ("path", "revision", "policies", "providers")
+    ),
     Event("configuration.refused", "error", "A reload was refused; the old one stays.", ("path", "faults")),
     Event("configuration.warned", "warning", "It is legal and probably not meant.", ("path", "warning")),
     Event("policy.loaded", "info", "A policy is in force.", ("policy", "revision", "weak_codes")),
@@ -91,6 +93,40 @@ EVENTS: tuple[Event, ...] = (
         "A circuit breaker moved. Zone is the first digit of the calling codes that it is for.",
         ("provider", "channel", "zone", "from_state", "state"),
     ),
+    # Opt-outs
+    Event(
+        "suppression.added",
+        "info",
+        "A person opted out of channels. Reason is vendor (one refused a message for it), reply (STOP) or what the app "
+        "said; apps are those that a reply goes for.",
+        ("channels", "reason", "provider", "apps"),
+    ),
+    Event(
+        "suppression.lifted",
+        "info",
+        "An opt-out ended, by START or by the app.",
+        ("channels", "reason", "provider", "apps"),
+    ),
+    Event(
+        "suppression.applied",
+        "info",
+        "Channels were left out, because the person has opted out of them.",
+        ("channels", "purpose"),
+    ),
+    Event(
+        "provider.judged",
+        "warning",
+        "A provider went behind the others, or back, for the share of its messages that is delivered or verified.",
+        ("provider", "channel", "zone", "state", "reason"),
+    ),
+    Event(
+        "order.changed",
+        "warning",
+        "The order of providers by what a verification costs became another one.",
+        ("channel", "zone", "providers", "reason"),
+    ),
+    Event("provider.disabled", "warning", "An operator switched a provider off.", ("provider", "reason")),
+    Event("provider.enabled", "warning", "An operator switched a provider on again.", ("provider",)),
     # Callbacks
     Event("callback.received", "debug", "A vendor reported.", ("provider", "result", "attempt")),
     Event("callback.forged", "warning", "A signature was missing or wrong.", ("provider", "client")),

@@ -19,6 +19,8 @@ from gateway.telemetry.table import (
     NONE,
     OUTCOMES,
     REASONS,
+    RELOADS,
+    SUPPRESSIONS,
     VERDICTS,
     Kind,
     Metric,
@@ -74,12 +76,15 @@ class Families:
         self.checks = self._counter("otp_checks_total", lambda verdict: (one_of(VERDICTS, verdict),))
         self.limits = self._counter("otp_limit_decisions_total", names.limit)
         self.refusals = self._counter("otp_refusals_total", lambda rule: (names.rules(rule),))
+        self.suppressions = self._counter("otp_suppressions_total", names.suppression)
         self.cost = self._counter("otp_cost_micros_total", names.cost)
         self.lease_lost = self._counter("otp_lease_lost_total", _as_it_is)
         self.orphans = self._counter("otp_orphans_total", _as_it_is)
         self.store_errors = self._counter("otp_store_errors_total", lambda name: (names.operations(name),))
         self.callbacks = self._counter("otp_callbacks_total", names.callback)
         self.http_requests = self._counter("otp_http_requests_total", names.request)
+        self.reloads = self._counter("otp_config_reload_total", lambda result: (one_of(RELOADS, result),))
+        self.traffic_lost = self._counter("otp_traffic_lost_total", _as_it_is)
 
     def _make_measures(self, names: Names) -> None:
         self.delivery_seconds = self._histogram("otp_delivery_seconds", names.carrier)
@@ -91,7 +96,11 @@ class Families:
         self.due = self._gauge("otp_timers_due", _as_it_is)
         self.in_flight = self._gauge("otp_sends_in_flight", names.provider)
         self.breaker = self._gauge("otp_breaker_state", names.carrier)
+        self.disabled = self._gauge("otp_provider_disabled", names.provider)
+        self.bad = self._gauge("otp_provider_bad", names.carrier)
+        self.share = self._gauge("otp_provider_share", names.share)
         self.policy_info = self._gauge("otp_policy_info", _as_it_is)
+        self.reloaded = self._gauge("otp_config_last_reload_success_timestamp_seconds", _as_it_is)
         self.build_info = self._gauge("otp_build_info", _as_it_is)
 
     def _counter(self, name: str, tidy: Callable[..., Series]) -> Family[Counter]:
@@ -119,9 +128,12 @@ def prime(families: Families, names: Names) -> None:
     _prime_verifications(families, names)
     _prime_carriers(families, names)
     families.fallbacks.prime(product(CHANNELS, CHANNELS, REASONS))
+    families.reloads.prime((result,) for result in RELOADS)
+    families.suppressions.prime(product(CHANNELS, SUPPRESSIONS))
     families.verify_seconds.prime((channel,) for channel in CHANNELS)
     families.callbacks.prime(product(names.providers, CALLBACKS))
     families.in_flight.prime((provider,) for provider in names.providers)
+    families.disabled.prime((provider,) for provider in names.providers)
     for operation in names.operations.words:
         families.store_seconds.of(operation)
         families.store_errors.of(operation)
@@ -149,6 +161,7 @@ def _prime_carriers(families: Families, names: Names) -> None:
         families.delivery_seconds.of(*pair)
         families.provider_seconds.of(*pair)
         families.breaker.of(*pair)
+        families.bad.of(*pair)
 
 
 def _as_it_is(*labels: str) -> Series:

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from channels.contract import Channel, ErrorClass
-from gateway.telemetry.table import ATTEMPTS, CALLBACKS, NONE, OTHER, OUTCOMES, REASONS, STATUSES
+from gateway.telemetry.table import (
+    ATTEMPTS,
+    CALLBACKS,
+    MEASURES,
+    NONE,
+    OTHER,
+    OUTCOMES,
+    REASONS,
+    STATUSES,
+    SUPPRESSIONS,
+)
 
 ROUTES = (
     "/v1/verifications",
@@ -16,6 +26,9 @@ ROUTES = (
     "/v1/verifications/{id}/resend",
     "/v1/verifications/{id}/cancel",
     "/v1/verifications/{id}/events",
+    "/v1/suppressions",
+    "/v1/suppressions/search",
+    "/v1/suppressions/lift",
     "/callbacks/{provider}/{token}",
 )
 """The routes that are always counted. Others, such as a page or a probe, take the free places as they come."""
@@ -76,8 +89,8 @@ class Names:
     def __init__(self, labels: Labels) -> None:
         self.countries = Vocabulary(labels.countries, labels.country_cap, _COUNTRY)
         self.currencies = Vocabulary((), 3, _CURRENCY)
-        self.operations = Vocabulary(labels.operations, 10, _WORD)
-        self.routes = Vocabulary(ROUTES, 10, _ROUTE)
+        self.operations = Vocabulary(labels.operations, max(10, len(tuple(labels.operations))), _WORD)
+        self.routes = Vocabulary(ROUTES, 12, _ROUTE)
         self.rules = Vocabulary(labels.rules, 12, _WORD)
         self.admit(labels)
 
@@ -109,6 +122,9 @@ class Names:
     def error(self, provider: str, channel: str, error: str) -> tuple[str, ...]:
         return self.carrier(provider, channel, error if error in ERRORS else OTHER)
 
+    def share(self, provider: str, channel: str, measure: str) -> tuple[str, ...]:
+        return self.carrier(provider, channel, one_of(MEASURES, measure))
+
     def cost(self, provider: str, channel: str, currency: str) -> tuple[str, ...]:
         return self.carrier(provider, channel, self.currencies(currency))
 
@@ -120,6 +136,9 @@ class Names:
             reason = "failed"  # a family of its own counts the classes
         known = {from_channel, to_channel} <= CHANNELS and reason in REASONS
         return (from_channel, to_channel, reason) if known else (OTHER, OTHER, OTHER)
+
+    def suppression(self, channel: str, action: str) -> tuple[str, ...]:
+        return one_of(CHANNELS, channel), one_of(SUPPRESSIONS, action)
 
     def provider(self, provider: str, *rest: str) -> tuple[str, ...]:
         return (provider if provider in self.providers else OTHER, *rest)

@@ -37,6 +37,18 @@ class Metrics:
         for policy, revision in revisions.items():
             info.labels(policy, revision, str(policy in weak).lower()).set(1)
 
+    def loaded(self, now: float) -> None:
+        """The configuration in force was taken over at `now`, in seconds since 1970."""
+        self._families.reloaded.of().set(now)
+
+    def reloaded(self, result: str) -> None:
+        """`result` is loaded or refused."""
+        self._families.reloads.of(result).inc()
+
+    def traffic_lost(self, lines: int) -> None:
+        """Lines of the record of decisions that were not written."""
+        self._families.traffic_lost.of().inc(lines)
+
     # Verifications
 
     def started(self, app: str, purpose: str, country: str = "") -> None:
@@ -67,6 +79,10 @@ class Metrics:
         """`shadow` is true for a limit that counts and never refuses."""
         decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"
         self._families.limits.of(policy, limit, decision).inc()
+
+    def suppression(self, channel: str, action: str) -> None:
+        """`action` is added, lifted, or applied: a channel left out because of an opt-out."""
+        self._families.suppressions.of(channel, action).inc()
 
     # Messages
 
@@ -99,6 +115,18 @@ class Metrics:
         """`state` is closed, half_open or open; another one changes nothing."""
         if state in BREAKER:
             self._families.breaker.of(provider, channel).set(BREAKER[state])
+
+    def disabled(self, provider: str, off: bool) -> None:
+        """Whether an operator has switched the provider off."""
+        self._families.disabled.of(provider).set(off)
+
+    def judged(self, provider: str, channel: str, bad: bool) -> None:
+        """Whether it stands behind the others for what becomes of its messages."""
+        self._families.bad.of(provider, channel).set(bad)
+
+    def share(self, provider: str, channel: str, measure: str, share: float) -> None:
+        """`measure` is delivery or conversion."""
+        self._families.share.of(provider, channel, measure).set(share)
 
     def callback(self, provider: str, result: str) -> None:
         """`result` is accepted, late, duplicate, unknown, malformed or forged."""

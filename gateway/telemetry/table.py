@@ -89,6 +89,12 @@ METRICS: tuple[Metric, ...] = (
         "Verifications refused to start, by the rule of the policy; limits and guesses are rules too.",
     ),
     Metric(
+        "otp_suppressions_total",
+        C,
+        ("channel", "action"),
+        "Opt-outs that were added or lifted, and channels that were left out because of one (applied).",
+    ),
+    Metric(
         "otp_delivery_seconds",
         H,
         ("provider", "channel"),
@@ -122,6 +128,22 @@ METRICS: tuple[Metric, ...] = (
     Metric("otp_store_errors_total", C, ("operation",), "Operations of the store that failed."),
     Metric("otp_provider_seconds", H, ("provider", "channel"), "Duration of one request to a provider.", _PROVIDER),
     Metric("otp_breaker_state", G, ("provider", "channel"), "Circuit breaker: 0 closed, 1 half open, 2 open."),
+    Metric(
+        "otp_provider_disabled", G, ("provider",), "1 while an operator has the provider switched off, as last heard."
+    ),
+    Metric(
+        "otp_provider_bad",
+        G,
+        ("provider", "channel"),
+        "1 while the provider stands behind the others, judged by what becomes of its messages to at least one zone.",
+    ),
+    Metric(
+        "otp_provider_share",
+        G,
+        ("provider", "channel", "measure"),
+        "Of the provider's messages in the window, the share delivered in time, or verified; of the worst zone that "
+        "has enough of them, and absent while none has.",
+    ),
     Metric("otp_callbacks_total", C, ("provider", "result"), "Requests of vendors to the callback address."),
     Metric("otp_http_requests_total", C, ("route", "status"), "Requests answered, by route and HTTP status."),
     Metric("otp_http_seconds", H, ("route",), "Duration of one request, from its first byte to the answer.", _HTTP),
@@ -130,6 +152,24 @@ METRICS: tuple[Metric, ...] = (
         G,
         ("policy", "revision", "weak_codes"),
         "Always 1; says which revision of each policy is in force, and whether it allows codes under six digits.",
+    ),
+    Metric(
+        "otp_config_reload_total",
+        C,
+        ("result",),
+        "Times that a changed configuration was to be taken over while serving; refused leaves the old one in force.",
+    ),
+    Metric(
+        "otp_config_last_reload_success_timestamp_seconds",
+        G,
+        (),
+        "When the configuration in force was taken over, at the start or by a reload, in seconds since 1970.",
+    ),
+    Metric(
+        "otp_traffic_lost_total",
+        C,
+        (),
+        "Lines of the record of decisions that were not written, because the disk is too slow, full or gone.",
     ),
     Metric("otp_build_info", G, ("version", "python"), "Always 1; says which version runs, on which Python."),
 )
@@ -141,12 +181,16 @@ REASONS = ("failed", "silent", "resend")
 VERDICTS = ("approved", "wrong", "locked", "expired", "spent", "canceled")
 DECISIONS = ("allowed", "refused", "shadow_refused")
 CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
+RELOADS = ("loaded", "refused")
+SUPPRESSIONS = ("added", "lifted", "applied")
 BREAKER = {"closed": 0, "half_open": 1, "open": 2}
 STATUSES = ("200", "201", "202", "204", "400", "401", "403", "404", "409", "422", "429", "500", "503")
+MEASURES = ("delivery", "conversion")
 OTHER = "other"
 NONE = "none"
 
 LABELS: dict[str, str] = {
+    "action": ", ".join(f"`{value}`" for value in SUPPRESSIONS),
     "app": "an app of the configuration, else `other`",
     "channel": "`sms`, `voice`, `whatsapp`, `telegram`, `email`",
     "country": "ISO 3166-1 alpha-2 of the phone number: those that the policies name, then the first that come, up to "
@@ -156,6 +200,7 @@ LABELS: dict[str, str] = {
     "error_class": "one of the classes of `channels/contract.py`, else `other`",
     "from_channel": "as `channel`",
     "limit": "a limit of the policy, by name, else `other`",
+    "measure": ", ".join(f"`{value}`" for value in MEASURES),
     "operation": "an operation of the store, else `other`",
     "outcome": f"of a verification: {', '.join(f'`{value}`' for value in OUTCOMES)}; "
     f"of a message: {', '.join(f'`{value}`' for value in ATTEMPTS)}",
@@ -165,7 +210,8 @@ LABELS: dict[str, str] = {
     "python": "the version of Python",
     "reason": "`failed` (a provider refused, or a report says so), `silent` (no sign of delivery in time), "
     "`resend` (the person asked again), else `other`",
-    "result": ", ".join(f"`{value}`" for value in CALLBACKS),
+    "result": f"of a callback: {', '.join(f'`{value}`' for value in CALLBACKS)}; "
+    f"of a reload: {', '.join(f'`{value}`' for value in RELOADS)}",
     "revision": "the first 12 hexadecimal digits of the policy's hash",
     "route": "the template of the path, never the path itself, else `other`",
     "rule": "a rule of the policy engine, else `other`",

@@ -92,6 +92,12 @@ def settle(rules: CodeRules) -> CodeSettings:
     )
 
 
+def alphabet(code: str) -> str:
+    """The smallest alphabet that a code can be of; all letters and digits for one that an app made itself."""
+    found = (characters for characters in ALPHABETS.values() if set(code) <= set(characters))
+    return next(found, ALPHABETS["alphanumeric"])
+
+
 def budget(settings: GuessSettings) -> GuessBudget:
     """The guess budget as the gateway uses it."""
     return GuessBudget(settings.amount, settings.window)

@@ -131,6 +131,11 @@ def judge(countings: Countings, policy: str, question: Question, steps: tuple[St
     return Finding(steps, counting.says, limits=tuple(limits))
 
 
+def cooldown(app: str, policy: str, target: str, wait: int) -> tuple[Limit, ...]:
+    """The limit that a code's cooldown is: a person who starts anew waits as long as one who asks for a resend."""
+    return (Limit("cooldown", f"{app}/{policy}", "destination", target, 1, wait),) if wait else ()
+
+
 def _addresses(question: Question) -> tuple[str, ...]:
     phone = (question.phone.e164,) if question.phone else ()
     return (*phone, question.email.key) if question.email else phone

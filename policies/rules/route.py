@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from policies.model import ChannelName, Question, Refusal, Step
+from policies.model import ChannelName, OrderName, Question, Refusal, Step
 from policies.rules.country import CountryRule, Providers, Wait
 from policies.rules.finding import Finding, sift
 
@@ -22,6 +23,25 @@ class StepSettings(BaseModel):
     providers: Providers | None = Field(
         None, description="The providers to try, in order; left out: the channel's own order from the configuration."
     )
+    order: OrderName = Field(
+        "fixed",
+        description="Which provider goes first: fixed, as written; weighted, by chance; adaptive, by what a "
+        "verification costs with each.",
+    )
+    weights: dict[str, Annotated[int, Field(ge=0, le=10_000)]] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="The providers' shares where order is weighted, such as {twilio: 90, vonage: 10}. One without a "
+        "share comes after the others.",
+    )
+
+    @model_validator(mode="after")
+    def _weighed(self) -> Self:
+        if self.weights and self.order != "weighted":
+            raise ValueError("weights: belong to another order: write order: weighted, or take them out")
+        if self.order == "weighted" and not any(self.weights.values()):
+            raise ValueError("weights: give nobody a share: write some, such as {twilio: 90, vonage: 10}")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +92,35 @@ def _step(
     providers = rule.providers.get(channel) or step.providers or orders.get(channel, ())
     if available is not None:
         providers = tuple(provider for provider in providers if provider in available.get(channel, ()))
-    return Step(channel, providers, rule.wait.get(channel, step.wait), rule.sender.get(channel, ""))
+    order, weights = _order(step, providers)
+    return Step(
+        channel,
+        providers,
+        rule.wait.get(channel, step.wait),
+        rule.sender.get(channel, ""),
+        order=order,
+        weights=weights,
+    )
 
 
-_REFUSAL = Refusal("no_channel", "route", "No provider is configured for the channels that are left.")
+def _order(step: StepSettings, providers: tuple[str, ...]) -> tuple[OrderName, tuple[tuple[str, int], ...]]:
+    """Where a country names providers of its own and none of them has a share, its order is as written."""
+    weights = tuple((provider, step.weights.get(provider, 0)) for provider in providers)
+    if not step.weights or any(weight for _, weight in weights):
+        return step.order, weights if step.weights else ()
+    return "fixed", ()
+
+
+REFUSAL = Refusal("no_channel", "route", "No provider is configured for the channels that are left.")
 
 
 def judge(question: Question, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps that some provider can carry."""
     where = question.phone.country if question.phone else "email"
-    found = sift(steps, lambda step: bool(step.providers), f"for {where}", _REFUSAL)
-    order = ", ".join([step.channel for step in found.steps]) or "no provider left"
+    found = sift(steps, lambda step: bool(step.providers), f"for {where}", REFUSAL)
+    order = ", ".join(_named(step) for step in found.steps) or "no provider left"
     return Finding(found.steps, f"{found.says}: {order}", found.refusal)
+
+
+def _named(step: Step) -> str:
+    return step.channel if step.order == "fixed" else f"{step.channel} ({step.order})"

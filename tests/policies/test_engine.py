@@ -207,6 +207,7 @@ def test_every_rule_notes_what_it_decided_in_order_and_masks_the_destination() -
         "US is allowed",
         "fixed_line_or_mobile is allowed",
         "for US: sms, whatsapp, voice, email",
+        "no opt-out is known",
         "counts nothing",
         "6 digits, lives 10m, 5 checks",
     ]

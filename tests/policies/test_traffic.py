@@ -29,7 +29,15 @@ POLICY = compile_policy(
     PolicySettings.model_validate(resolve("p", {"p": RAW})),
     dict.fromkeys(("sms", "voice", "whatsapp", "email"), ("one",)),
 )
-NUMBERS = ["+14155550123", "+14155550199", "+919812345678", "+4930123456", "+79161234567", "+18005551234", "+8821612345678"]
+NUMBERS = [
+    "+14155550123",
+    "+14155550199",
+    "+919812345678",
+    "+4930123456",
+    "+79161234567",
+    "+18005551234",
+    "+8821612345678",
+]
 QUESTIONS = st.builds(
     Question,
     app=st.sampled_from(["shop", "bank"]),
@@ -38,6 +46,7 @@ QUESTIONS = st.builds(
     email=st.sampled_from([None, email("Ana+x@example.org"), email("ana@example.org")]),
     channels=st.sampled_from([(), ("email",), ("voice", "sms")]),
     locale=st.sampled_from(["", "pt-BR"]),
+    suppressed=st.sampled_from([(), ("sms",), ("email", "voice")]),
     ip=st.sampled_from(["", "203.0.113.7", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]),
     device=st.sampled_from(["", "d-1", "d-2"]),
 )

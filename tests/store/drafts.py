@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.document import pack, pack_body
-from gateway.store.steps import Change, Counter, Creation, Idempotency, Try
+from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Try
 from gateway.store.valkey import Store, connect
 from policies.model import Step
 
@@ -65,6 +65,7 @@ def creation(
     idempotency: Idempotency | None = None,
     life: int = 600_000,
     id_: str = "",
+    looks: tuple[Look, ...] = (),
 ) -> Creation:
     verification = id_ or new_id(shard)
     fields: dict[str, object] = {
@@ -85,7 +86,7 @@ def creation(
     }
     if context:
         fields["q"] = context
-    return Creation(verification, shard, fields, target, life, life + DAY, 15_000, counters, idempotency)
+    return Creation(verification, shard, fields, target, life, life + DAY, 15_000, counters, idempotency, looks)
 
 
 def _verification(id_: str, life: int, checks: int) -> Verification:

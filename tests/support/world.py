@@ -35,6 +35,7 @@ from gateway.service.engine import Engine
 from gateway.service.reports import Reports
 from gateway.service.requests import Check, Checked, Start
 from gateway.service.setup import App, Setup
+from gateway.service.suppressions import Suppressions
 from gateway.service.verifications import Begun, Verifications
 from gateway.store.valkey import Store, connect
 from gateway.telemetry.labels import Labels
@@ -177,6 +178,7 @@ class World:
         self.engine = Engine(setup)
         self.verifications = Verifications(setup, self.engine)
         self.reports = Reports(setup, self.engine)
+        self.suppressions = Suppressions(setup)
         self.worker = Worker(setup, self.engine)
 
     def with_keys(self, keys: Keyring) -> None:

@@ -1,6 +1,7 @@
 -- Every other change: compare the version, reserve, set the given fields, and re-arm or disarm the timer.
--- KEYS: verification, timers, then one counter for each group
--- args: id, v, set (fields), due (or 0), journal, groups, tombstone
+-- KEYS: verification, timers, one counter for each group, then the records of opt-outs that `looks` and `marks` are for
+-- args: id, v, set (fields), due (or 0), journal, groups, tombstone, looks (for each record the channels to look for),
+--       marks (for each record the channels that its person has opted out of, the reason and the life)
 local doc = load(KEYS[1])
 if not doc then
   redis.call('ZREM', KEYS[2], args.id)
@@ -26,4 +27,9 @@ else
   save(KEYS[1], doc)
   if doc.s == 'p' then redis.call('ZADD', KEYS[2], args.due, args.id) end
 end
-return {'committed', now, shadows}
+
+-- Looked at in the step that queues the message, so that no opt-out can come in between and be overlooked.
+local records = slice(KEYS, 3 + #args.groups)
+local standing = suppressed(args.looks, records)
+for i, mark in ipairs(args.marks) do suppress(records[#args.looks + i], mark[1], mark[2], mark[3]) end
+return {'committed', now, shadows, standing}

@@ -1,6 +1,8 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
--- KEYS: verification, timers, failed guesses, idempotency record (or ''), then one counter for each group.
--- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, idem {f, ttl, busy}
+-- KEYS: verification, timers, failed guesses, idempotency record (or ''), one counter for each group, then the records
+-- of opt-outs that `looks` are for.
+-- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record the
+--       channels that may not stand in it), idem {f, ttl, busy}
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
   record = cmsgpack.unpack(record)
@@ -12,6 +14,9 @@ end
 local doc = args.doc
 local wait = wait_for(KEYS[3], doc.y, doc.z)
 if wait > 0 then return {'guessed', now, wait} end
+
+local standing = suppressed(args.looks, slice(KEYS, 5 + #args.groups))
+if #standing > 0 then return {'suppressed', now, standing} end
 
 local group, limit, longest, shadows = reserve(args.groups, slice(KEYS, 5))
 if group then return {'limited', now, group, limit, longest, shadows} end

@@ -68,6 +68,32 @@ local function reserve(groups, keys)
   return nil, nil, 0, shadows
 end
 
+-- A record of opt-outs is a hash: channel -> {since, until (0: for ever), reason}. Which of these channels stand in it.
+local function suppressed(channel_lists, keys)
+  local standing = {}
+  for i, channels in ipairs(channel_lists) do
+    local found = redis.call('HMGET', keys[i], unpack(channels))
+    for c, channel in ipairs(channels) do
+      local entry = found[c] and cmsgpack.unpack(found[c])
+      if entry and (entry[2] == 0 or now < entry[2]) then standing[#standing + 1] = channel end
+    end
+  end
+  return standing
+end
+
+-- The record lives as long as the longest of its entries. Gives back how many are new.
+local function suppress(key, channels, reason, life)
+  local left, added = redis.call('PTTL', key), 0
+  local entry = cmsgpack.pack({now, life > 0 and now + life or 0, reason})
+  for _, channel in ipairs(channels) do added = added + redis.call('HSET', key, channel, entry) end
+  if life == 0 then
+    redis.call('PERSIST', key)
+  elseif left == -2 or (left >= 0 and left < life) then
+    redis.call('PEXPIRE', key, life)
+  end
+  return added
+end
+
 local function slice(list, first)
   local rest = {}
   for i = first, #list do rest[#rest + 1] = list[i] end

@@ -94,6 +94,7 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
     surface = Surface(
         verifications=world.verifications,
         reports=world.reports,
+        suppressions=world.suppressions,
         metrics=world.setup.metrics,
         log=world.setup.log,
         api_keys={api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"},

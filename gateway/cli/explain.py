@@ -1,0 +1,220 @@
+"""`otp-gateway explain`: what the policies would make of one start, without a store and without sending anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gateway.cli import loading, options
+
+if TYPE_CHECKING:
+    from policies.model import Decision, Limit, Question, Step
+
+T = TypeVar("T")
+
+
+@click.command("explain")
+@click.option("--to", help="A phone number in E.164, such as +14155550100.")
+@click.option("--to-email", help="An email address.")
+@click.option("--app", help="The app that asks. Left out: the only one that there is.")
+@click.option("--purpose", default="default", show_default=True, help="Selects the policy.")
+@click.option("--ip", default="", help="The client's address.")
+@click.option("--device", default="", help="The client's device.")
+@click.option("--channel", "channels", multiple=True, help="Narrow and order the channels; may be repeated.")
+@click.option("--opted-out", "suppressed", multiple=True, help="A channel that the person opted out of.")
+@click.option("--locale", default="", help="The language that was asked for.")
+@options.config_file
+@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> None:
+    """Say what would become of a start: every rule with what it read and decided, the limits that would be counted, the
+    code, and the steps with their providers. Ends with 0 when it would be sent and with 1 when it would be refused."""
+    from policies.engine import decide
+
+    settings = loading.policies(config_file)
+    question = _question(options.app(settings, app), **asked)
+    policy = settings.policy(question.app, question.purpose)
+    told = _told(question, decide(policy, question))
+    if as_json:
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        for line in _page(told):
+            click.echo(line)
+    if told["refused"]:
+        raise click.exceptions.Exit(1)
+
+
+def _question(app: str, *, to: str | None, to_email: str | None, **rest: Any) -> Question:
+    from policies import destination
+    from policies.model import Question
+
+    if to is None and to_email is None:
+        raise click.UsageError("Say whom the code is for, with --to, --to-email or both.")
+    return Question(
+        app=app,
+        phone=_understood(destination.phone, to, "--to"),
+        email=_understood(destination.email, to_email, "--to-email"),
+        **rest,
+    )
+
+
+def _understood(read: Callable[[str], T], given: str | None, option: str) -> T | None:
+    from policies.destination import Invalid
+
+    try:
+        return None if given is None else read(given)
+    except Invalid as fault:
+        raise click.ClickException(f"{option}: {fault.reason}") from None
+
+
+def _told(question: Question, decision: Decision) -> dict[str, Any]:
+    """Everything that is said, as plain data."""
+    from policies.duration import written
+    from policies.rules.code import ALPHABETS
+    from policies.rules.limits import cooldown
+
+    code, refusal, phone = decision.code, decision.refusal, question.phone
+    limits = decision.limits
+    if not refusal:
+        limits += cooldown(question.app, decision.policy, question.target, code.cooldown)
+    return {
+        "app": question.app,
+        "purpose": question.purpose,
+        "policy": decision.policy,
+        "revision": decision.revision,
+        "to": {
+            "phone": phone.masked if phone else None,
+            "country": phone.country if phone else None,
+            "type": str(phone.type) if phone else None,
+            "in_a_known_range": phone.valid if phone else None,
+            "email": question.email.masked if question.email else None,
+        },
+        "rules": [
+            {"rule": note.rule, "says": note.says, "refused": note.refused, "shadow": note.shadow}
+            for note in decision.notes
+        ],
+        "refused": {"problem": refusal.code, "rule": refusal.rule, "detail": refusal.detail} if refusal else None,
+        "limits": [_limit(limit, question) for limit in limits],
+        "guesses": {"amount": decision.guesses.amount, "window": written(decision.guesses.window)},
+        "code": {
+            "length": code.length,
+            "alphabet": next(name for name, characters in ALPHABETS.items() if characters == code.alphabet),
+            "expiry": written(code.expiry),
+            "checks": code.checks,
+            "resend": code.resend,
+            "cooldown": written(code.cooldown),
+        },
+        "steps": [_step(step) for step in decision.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    from policies.duration import written
+
+    told = {
+        "channel": step.channel,
+        "providers": list(step.providers),
+        "order": step.order,
+        "weights": dict(step.weights),
+        "wait": written(step.wait),
+        "sender": step.sender,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _limit(limit: Limit, question: Question) -> dict[str, Any]:
+    """A limit less its subject, which may be a number in the clear."""
+    from policies.duration import written
+
+    per = limit.per
+    if question.phone and question.email and limit.per == "destination":
+        per = f"destination ({'phone' if limit.subject == question.phone.e164 else 'email'})"
+    return {
+        "name": limit.name,
+        "per": per,
+        "amount": limit.amount,
+        "window": written(limit.window),
+        "counts": str(limit.counts),
+        "scope": limit.scope or "all apps",
+        "shadow": limit.shadow,
+    }
+
+
+def _page(told: Mapping[str, Any]) -> Iterator[str]:
+    """The same for eyes. click takes the colours out where no terminal would show them."""
+    yield f"{_bold('policy')} {told['policy']}, revision {told['revision']}"
+    yield f"  app {told['app']}, purpose {told['purpose']}"
+    yield from _destination(told["to"])
+    yield _bold("rules")
+    for note in told["rules"]:
+        yield f"  {_mark(note)} {note['rule']:<12} {note['says']}{' (in shadow: only noted)' if note['shadow'] else ''}"
+    if told["refused"]:
+        head = click.style("refused", fg="red", bold=True)
+        yield "{}: {problem} by {rule}. {detail}".format(head, **told["refused"])
+        return
+    yield from _terms(told)
+    yield f"{click.style('would be sent', fg='green', bold=True)}, if no limit above is used up"
+
+
+def _destination(to: Mapping[str, Any]) -> Iterator[str]:
+    if to["phone"]:
+        range_ = "" if to["in_a_known_range"] else ", in no range that is known"
+        yield f"  to {to['phone']}: {to['country']}, {to['type']}{range_}"
+    if to["email"]:
+        yield f"  to {to['email']}"
+
+
+def _terms(told: Mapping[str, Any]) -> Iterator[str]:
+    yield _bold("limits that a start counts")
+    rows = [
+        (
+            limit["name"],
+            f"{limit['amount']} in {limit['window']}",
+            f"per {limit['per']}",
+            limit["counts"],
+            limit["scope"],
+        )
+        for limit in told["limits"]
+    ]
+    yield from _table(rows, [" (shadow)" if limit["shadow"] else "" for limit in told["limits"]])
+    code, guesses = told["code"], told["guesses"]
+    yield _bold("code")
+    yield f"  {code['length']} {code['alphabet']}, lives {code['expiry']}, {code['checks']} checks"
+    yield f"  a resend after {code['cooldown']} sends {'the same' if code['resend'] == 'same' else 'a new'} code"
+    yield f"  {guesses['amount']} wrong codes in {guesses['window']} for this destination, over all its codes"
+    yield _bold("steps")
+    for number, step in enumerate(told["steps"], 1):
+        sender = f", sender {step['sender']}" if "sender" in step else ""
+        last = number == len(told["steps"])
+        wait = "is the last" if last else f"waits {step['wait']} for a sign of delivery"
+        yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}"
+
+
+def _providers(step: Mapping[str, Any]) -> str:
+    if step["order"] == "fixed":
+        return ", then ".join(step["providers"])
+    weights = step.get("weights", {})
+    shares = [f"{name} {weights[name]}" if name in weights else name for name in step["providers"]]
+    return f"{', '.join(shares)} ({step['order']})"
+
+
+def _table(rows: Sequence[tuple[str, ...]], ends: Sequence[str]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, end in zip(rows, ends, strict=True):
+        cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"  {cells}".rstrip() + end
+
+
+def _mark(note: Mapping[str, Any]) -> str:
+    return (
+        click.style("no ", fg="yellow" if note["shadow"] else "red")
+        if note["refused"]
+        else click.style("ok ", fg="green")
+    )
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)

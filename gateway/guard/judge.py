@@ -1,0 +1,163 @@
+"""The slower judge: by what becomes of the messages, it says which providers are bad now and which are the cheapest.
+
+The breaker beside it sees refusals within seconds. What it can't see is a provider that accepts everything and brings
+little of it: that shows only in delivery reports and in people who type the code, over half an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import inf
+from typing import Any, NamedTuple
+
+import structlog
+
+from channels.contract import Cost
+from gateway.guard.standing import Standing, Terms
+from gateway.guard.tally import Sum
+from gateway.telemetry.metrics import Metrics
+
+_MOST = 2_000
+"""Standings and orders of each kind. A configuration of ten providers on four channels has fewer than 400."""
+
+
+class Way(NamedTuple):
+    """A provider on a channel towards a zone, which is a group of countries: see guard.circuits.zone_of."""
+
+    provider: str
+    channel: str
+    zone: str
+
+
+class Judge:
+    """Learns from what it is told, and reads no clock: `now` is ms. One for each process, for as long as it lives: what
+    the others see is like what this one sees, and a round trip to the store for every message would cost more than the
+    messages that each process needs to find out for itself."""
+
+    def __init__(self, terms: Terms | None = None, metrics: Metrics | None = None, log: Any = None) -> None:
+        self.terms = terms or Terms()
+        self._metrics = metrics
+        self._log = log or structlog.get_logger()
+        self._standings: dict[Way, Standing] = {}
+        self._orders: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[str, ...], int]] = {}
+
+    def delivered(self, way: Way, now: int, arrived: bool) -> None:
+        """Whether a message arrived in time."""
+        standing = self._standing(way)
+        standing.delivery.add(now, arrived)
+        self._judge(way, standing, now)
+
+    def ended(self, way: Way, queued_at: int, now: int, verified: bool) -> None:
+        """Whether a message, queued at that time, led to a verification that has now ended."""
+        standing = self._standing(way)
+        standing.conversion.add(queued_at, verified)
+        self._judge(way, standing, now)
+
+    def paid(self, way: Way, now: int, cost: Cost) -> None:
+        """A vendor named the price of a message."""
+        self._standing(way).paid(now, cost)
+
+    def bad(self, way: Way, now: int) -> str:
+        """Why the provider should stand behind the others, such as "delivery 41% of 63"; "" when it should not."""
+        standing = self._standings.get(way)
+        if standing is None:
+            return ""
+        if standing.bad:  # time alone may have made it good again
+            self._judge(way, standing, now)
+        return standing.reason if standing.bad else ""
+
+    def cheapest(
+        self, channel: str, zone: str, providers: tuple[str, ...], prices: Mapping[tuple[str, str], Cost], now: int
+    ) -> tuple[str, ...]:
+        """The providers by what a verification costs with each: the price of a message over the share of messages that
+        led to one. `prices` are those of the configuration, by provider and channel, for vendors that name none.
+
+        One goes before another only when it is cheaper even if its share is at its lower bound and the other's at its
+        upper: so neither order of two that are alike can push out the other. Those with too few messages keep their
+        places. Where the prices are unknown or in several currencies, all messages are taken to cost the same.
+        """
+        key = channel, zone, providers
+        order, changed = self._orders.get(key, (providers, now - self.terms.cooldown))
+        if now - changed < self.terms.cooldown:
+            return order
+        found = self._by_cost(channel, zone, order, prices, now)
+        if found != order:
+            self._keep(key, found, now)
+            self._log.warning("order.changed", channel=channel, zone=zone or None, providers=list(found), reason="cost")
+        return found
+
+    def _by_cost(
+        self, channel: str, zone: str, order: tuple[str, ...], prices: Mapping[tuple[str, str], Cost], now: int
+    ) -> tuple[str, ...]:
+        shares = {provider: self._verified(Way(provider, channel, zone), now) for provider in order}
+        measured = [provider for provider in order if shares[provider].number >= self.terms.minimum]
+        paid = {provider: self._price(Way(provider, channel, zone), prices, now) for provider in measured}
+        costs = _comparable(paid)
+        ranges = {provider: _range(costs[provider], shares[provider]) for provider in measured}
+        ranked: list[str] = []
+        for provider in measured:  # before the first that it beats; those that can't be told apart stay as they are
+            beaten = (place for place, other in enumerate(ranked) if ranges[provider][1] < ranges[other][0])
+            ranked.insert(next(beaten, len(ranked)), provider)
+        places = iter(ranked)
+        return tuple(next(places) if provider in paid else provider for provider in order)
+
+    def _price(self, way: Way, prices: Mapping[tuple[str, str], Cost], now: int) -> Cost | None:
+        standing = self._standings.get(way)
+        return (standing.price(now) if standing else None) or prices.get((way.provider, way.channel))
+
+    def _verified(self, way: Way, now: int) -> Sum:
+        standing = self._standings.get(way)
+        return standing.verified(now) if standing else Sum()
+
+    def _standing(self, way: Way) -> Standing:
+        found = self._standings.get(way)
+        if found is None:
+            found = self._standings[way] = Standing(self.terms)
+            if len(self._standings) > _MOST:
+                del self._standings[next(iter(self._standings))]
+        return found
+
+    def _keep(self, key: tuple[str, str, tuple[str, ...]], order: tuple[str, ...], now: int) -> None:
+        self._orders.pop(key, None)
+        self._orders[key] = order, now
+        if len(self._orders) > _MOST:
+            del self._orders[next(iter(self._orders))]
+
+    def _judge(self, way: Way, standing: Standing, now: int) -> None:
+        turned = standing.judge(now)
+        self._measure(way)
+        if turned:
+            self._log.warning(
+                "provider.judged",
+                provider=way.provider,
+                channel=way.channel,
+                zone=way.zone or None,
+                state="bad" if standing.bad else "good",
+                reason=standing.reason,
+            )
+
+    def _measure(self, way: Way) -> None:
+        """One value for all the zones of a channel, the worst, since a metric for each would cost ten times the
+        series."""
+        if self._metrics is None:
+            return
+        zones = [s for w, s in self._standings.items() if w[:2] == way[:2]]
+        self._metrics.judged(way.provider, way.channel, any(standing.bad for standing in zones))
+        for name in ("delivery", "conversion"):
+            rates = [standing.rates[name].mean for standing in zones if name in standing.rates]
+            if rates:
+                self._metrics.share(way.provider, way.channel, name, min(rates))
+
+
+def _comparable(prices: Mapping[str, Cost | None]) -> dict[str, int]:
+    """Millionths of one currency, or the same for all."""
+    known = {provider: cost for provider, cost in prices.items() if cost is not None}
+    if len(known) < len(prices) or len({cost.currency for cost in known.values()}) > 1:
+        return dict.fromkeys(prices, 1_000_000)
+    return {provider: max(1, cost.micros) for provider, cost in known.items()}
+
+
+def _range(price: int, share: Sum) -> tuple[float, float]:
+    """Between what one verification costs."""
+    low, high = share.bounds()
+    return price / high, price / low if low else inf

@@ -1,0 +1,69 @@
+"""What verifications teach of the providers that carried their messages: what arrived, what was verified, the price."""
+
+from __future__ import annotations
+
+from channels.contract import PROVIDER_FAULTS, REMEDIES, Cost, ErrorClass, Remedy
+from gateway.core.model import Attempt, AttemptStatus, Status, Verification
+from gateway.guard.circuits import zone_of
+from gateway.guard.judge import Way
+from gateway.service.setup import Setup
+
+
+def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
+    """A message took a new status. In time or not is all that counts: a code that comes after the next message went out
+    has helped nobody. Where a vendor never reports, silence says nothing."""
+    if attempt.provider not in setup.callbacks:
+        return
+    late = attempt.at - attempt.queued_at > v.steps[attempt.step].wait  # it was silent first, and counted as that
+    match attempt.status:
+        case AttemptStatus.SILENT:
+            setup.judge.delivered(_way(v, attempt), now, False)
+        case AttemptStatus.FAILED if not late and _by_provider(attempt):
+            setup.judge.delivered(_way(v, attempt), now, False)
+        case AttemptStatus.DELIVERED if not late and attempt.number == v.current.number and v.status != Status.APPROVED:
+            setup.judge.delivered(_way(v, attempt), now, True)  # an approval has counted it, see `ended`
+
+
+def paid(setup: Setup, v: Verification, attempt: Attempt, cost: Cost, now: int) -> None:
+    """The vendor named a price."""
+    setup.judge.paid(_way(v, attempt), now, cost)
+
+
+def ended(setup: Setup, v: Verification) -> None:
+    """A verification ended: of all its messages, one can have led to its approval. What an app cancels says nothing.
+
+    Which message a person read is unknown, since they all hold the same code. The newest that did not fail is given the
+    credit: somebody who asked again had not got the earlier ones, and silence is why the fallback moved on.
+    """
+    if v.status in (Status.PENDING, Status.CANCELED):
+        return
+    now = setup.store.now()
+    carried = [attempt for attempt in v.attempts if _carried(attempt)]
+    sound = [attempt for attempt in carried if attempt.status is not AttemptStatus.FAILED]
+    credited = sound[-1] if sound and v.status is Status.APPROVED else None
+    for attempt in carried:
+        setup.judge.ended(_way(v, attempt), attempt.queued_at, now, attempt is credited)
+    if credited and credited.status is AttemptStatus.SENT and credited.provider in setup.callbacks:
+        setup.judge.delivered(_way(v, credited), now, True)  # no report is as good as the code itself
+
+
+def _way(v: Verification, attempt: Attempt) -> Way:
+    return Way(attempt.provider, attempt.channel, zone_of(attempt.channel, v.phone))
+
+
+def _carried(attempt: Attempt) -> bool:
+    """Whether the provider had the message and could have brought it."""
+    if attempt.status is AttemptStatus.FAILED:
+        accepted = bool(attempt.message_id or attempt.cost)
+        return accepted and _remedy(attempt) is Remedy.NEXT_PROVIDER
+    return attempt.status is not AttemptStatus.QUEUED
+
+
+def _by_provider(attempt: Attempt) -> bool:
+    """Whether another provider might have brought it. Faults of the provider's own are the breaker's business, and what
+    the guard did not send at all is among them."""
+    return _remedy(attempt) is Remedy.NEXT_PROVIDER and attempt.reason not in PROVIDER_FAULTS
+
+
+def _remedy(attempt: Attempt) -> Remedy:
+    return REMEDIES[ErrorClass(attempt.reason or ErrorClass.UNKNOWN)]

@@ -1,0 +1,120 @@
+"""Which provider of a step goes first: the policy says how that is decided, and here it is, once for a verification.
+
+Chance is drawn from the verification's random id. So an order can be worked out again from the id, the weights and the
+log, and a repeated start can't be used to pick a provider.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gateway.guard.circuits import zone_of
+from gateway.guard.judge import Way
+from gateway.service.setup import Setup
+from policies.model import Decision, Note, Step
+from policies.rules.route import REFUSAL
+
+RULE = "order"
+"""Under this name the notes of a decision tell why its providers stand as they do."""
+
+
+def available(setup: Setup, decision: Decision) -> Decision:
+    """The decision less the providers that an operator has switched off; refused when no step is left."""
+    off = setup.switches.off
+    if decision.refusal or not any(off.keys() & set(step.providers) for step in decision.steps):
+        return decision
+    less = (
+        replace(
+            step,
+            providers=tuple(provider for provider in step.providers if provider not in off),
+            weights=tuple((provider, weight) for provider, weight in step.weights if provider not in off),
+        )
+        for step in decision.steps
+    )
+    steps = tuple(step for step in less if step.providers)
+    absent = sorted(off.keys() & {provider for step in decision.steps for provider in step.providers})
+    note = Note(RULE, f"switched off: {', '.join(absent)}", refused=not steps)
+    return replace(decision, steps=steps, notes=(*decision.notes, note), refusal=None if steps else REFUSAL)
+
+
+def arranged(setup: Setup, decision: Decision, verification: str, phone: str) -> Decision:
+    """The decision with every step's providers in the order in which this verification tries them."""
+    steps, notes = [], []
+    for index, step in enumerate(decision.steps):
+        found = _arranged(setup, step, Chance(f"{verification} {index}"), zone_of(step.channel, phone))
+        steps.append(found.step)
+        if found.why:
+            notes.append(Note(RULE, f"{step.channel}: {', '.join(found.step.providers)}: {'; '.join(found.why)}"))
+    return replace(decision, steps=tuple(steps), notes=(*decision.notes, *notes))
+
+
+def told(decision: Decision) -> Iterator[str]:
+    """What the notes of a decision say of its order."""
+    return (note.says for note in decision.notes if note.rule == RULE)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Numbers from 0 up to 1, each drawn for a purpose and always the same for it."""
+
+    of: str
+
+    def draw(self, purpose: str) -> float:
+        digest = hashlib.sha256(f"{self.of} {purpose}".encode()).digest()
+        return int.from_bytes(digest[:6]) / 2**48
+
+
+@dataclass(frozen=True, slots=True)
+class _Arranged:
+    step: Step
+    why: list[str]
+
+
+def _arranged(setup: Setup, step: Step, chance: Chance, zone: str) -> _Arranged:
+    now = setup.store.now()
+    order, why = _by_mode(setup, step, chance, zone, now)
+    bad = {
+        provider: reason for provider in order if (reason := setup.judge.bad(Way(provider, step.channel, zone), now))
+    }
+    if len(bad) == len(order):
+        bad = {}  # nobody is better than anybody
+    order = (*(provider for provider in order if provider not in bad), *bad)
+    why += [f"{provider} is behind for {reason}" for provider, reason in bad.items()]
+    explored = _explored(order if step.order == "adaptive" else (order[0], *bad), chance, setup.judge.terms.exploration)
+    if explored:
+        order = (explored, *(provider for provider in order if provider != explored))
+        why.append(f"{explored} goes first this time, to see how it does")
+    return _Arranged(replace(step, providers=order, order="fixed", weights=()), why)
+
+
+def _by_mode(setup: Setup, step: Step, chance: Chance, zone: str, now: int) -> tuple[tuple[str, ...], list[str]]:
+    match step.order:
+        case "weighted":
+            shares = ", ".join(f"{provider} {weight}" for provider, weight in step.weights)
+            return weighted(step.weights, chance), [f"weighted {shares}"]
+        case "adaptive":
+            return setup.judge.cheapest(step.channel, zone, step.providers, setup.prices, now), ["adaptive"]
+        case _:
+            return step.providers, []
+
+
+def weighted(weights: tuple[tuple[str, int], ...], chance: Chance) -> tuple[str, ...]:
+    """Each place in the order is drawn by weight from those that are left (Efraimidis and Spirakis, 2006); without a
+    weight, behind, as written. A provider's own draw stays when another's weight is changed, so that a migration moves
+    those verifications that it has to and no others."""
+
+    def waits(provider: str, weight: int) -> float:
+        return -math.log(1 - chance.draw(provider)) / weight if weight else math.inf
+
+    return tuple(provider for provider, _ in sorted(weights, key=lambda share: waits(*share)))
+
+
+def _explored(candidates: tuple[str, ...], chance: Chance, floor: float) -> str:
+    """One of those behind the first, in the share of verifications that is set aside to measure them; mostly ""."""
+    others = candidates[1:]
+    if not others or chance.draw("explore?") >= floor:
+        return ""
+    return others[int(chance.draw("explore whom?") * len(others))]

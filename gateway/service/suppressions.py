@@ -1,0 +1,188 @@
+"""Opt-outs: who asked not to get messages on a channel, how it came to be known, and what lifts it.
+
+An opt-out belongs to an app, a channel and a destination, whichever provider it was said to. It is kept under a keyed
+hash, so the store can say whether a number that it is asked about has opted out, and nobody can read out who has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+from channels.contract import Channel, ErrorClass, InboundText
+from gateway.core.machine import Changed, Effect
+from gateway.core.model import Attempt, AttemptStatus, OptOuts, Verification
+from gateway.core.replies import Wish, wish
+from gateway.service.requests import Destinations, InvalidField
+from gateway.service.setup import App, Setup
+from gateway.store.steps import Look, Mark, Suppression
+from policies import destination
+from policies.engine import Policy
+from policies.model import Email, Phone
+
+ALREADY = "suppressed"
+"""In place of a vendor's code: the message was not sent, since the person had opted out when it was about to be."""
+
+VENDOR, REPLY, APP = "vendor", "reply", "app"
+"""Reasons: a vendor refused a message with that word, the person wrote STOP, the app says so."""
+
+
+def opt_outs(setup: Setup, app: str, policy: Policy, to: Destinations) -> OptOuts:
+    """Where the opt-outs of a verification's person are kept."""
+    return OptOuts(
+        _record(setup, app, to.phone) if to.phone else "",
+        _record(setup, app, to.email) if to.email else "",
+        policy.settings.suppression.opted_out == "refuse",
+    )
+
+
+def looks(records: OptOuts, channels: Iterable[str]) -> tuple[Look, ...]:
+    """What the store has to look for before a message may go out by these channels."""
+    by_record: dict[str, dict[str, None]] = {}
+    for channel in channels:
+        by_record.setdefault(records.key(channel), {})[channel] = None
+    return tuple(Look(key, tuple(named)) for key, named in by_record.items() if key)
+
+
+def marks(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> tuple[Mark, ...]:
+    """What a turn has the store remember: that a vendor knows of an opt-out."""
+    return tuple(
+        Mark(v.opt_outs.key(attempt.channel), (attempt.channel,), VENDOR, life(setup, v.app))
+        for attempt in _opted_out(effects)
+        if v.opt_outs.key(attempt.channel)
+    )
+
+
+def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> None:
+    """Count and log what `marks` had the store remember."""
+    for attempt in _opted_out(effects):
+        setup.metrics.suppression(attempt.channel, "added")
+        setup.log.info(
+            "suppression.added",
+            verification=v.id,
+            app=v.app,
+            channels=[attempt.channel],
+            reason=VENDOR,
+            provider=attempt.provider,
+        )
+
+
+def left_out(setup: Setup, channels: Iterable[str], **facts: object) -> None:
+    """Count and log that these channels were left out, since the person has opted out of them."""
+    named = list(channels)
+    for channel in named:
+        setup.metrics.suppression(channel, "applied")
+    setup.log.info("suppression.applied", channels=named, **facts)
+
+
+def _opted_out(effects: tuple[Effect, ...]) -> Iterator[Attempt]:
+    for effect in effects:
+        match effect:
+            case Changed(Attempt(status=AttemptStatus.FAILED, reason=ErrorClass.OPTED_OUT) as attempt):
+                if attempt.vendor_code != ALREADY:
+                    yield attempt
+
+
+def life(setup: Setup, app: str) -> int:
+    """ms that an opt-out from an app holds: the longest that any of its policies says; 0 is until it is lifted."""
+    names = setup.apps[app].policies.values() if app in setup.apps else ()
+    said = [setup.policies[name].settings.suppression.expiry for name in names]
+    return 0 if None in said else max((expiry for expiry in said if expiry), default=0)
+
+
+def _record(setup: Setup, app: str, to: Phone | Email) -> str:
+    """The key of a destination's record, in the slot of its verifications. Mailboxes that differ by a +tag are one."""
+    address = to.e164 if isinstance(to, Phone) else to.key
+    kind = "phone" if isinstance(to, Phone) else "email"
+    return setup.store.suppression_key(setup.keys.shard(address), setup.keys.name("suppression", app, kind, address))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a destination has opted out of: masked, and the entries that hold now."""
+
+    phone: str
+    email: str
+    entries: tuple[Suppression, ...]
+
+
+class Suppressions:
+    """The use-cases. Every method raises store.steps.Unavailable when the store is away."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    async def search(self, app: str, to: Destinations) -> Standing:
+        """What holds for this app and destination."""
+        entries: list[Suppression] = []
+        for address in _given(to):
+            entries += await self._setup.store.suppressions(_record(self._setup, app, address))
+        return Standing(to.phone.masked if to.phone else "", to.email.masked if to.email else "", tuple(entries))
+
+    async def add(self, app: str, to: Destinations, channels: Collection[str] = (), reason: str = APP) -> Standing:
+        """Send nothing more by these channels; none named: by all that reach the destination. Raises InvalidField."""
+        for address, named in _by_address(to, channels):
+            key = _record(self._setup, app, address)
+            await self._setup.store.suppress([key], named, reason, life(self._setup, app))
+            self._told("added", named, app=app, reason=reason)
+        return await self.search(app, to)
+
+    async def lift(self, app: str, to: Destinations, channels: Collection[str] = ()) -> Standing:
+        """Send again by these channels; none named: by all that reach the destination. Raises InvalidField."""
+        for address, named in _by_address(to, channels):
+            if await self._setup.store.lift([_record(self._setup, app, address)], named):
+                self._told("lifted", named, app=app, reason=APP)
+        return await self.search(app, to)
+
+    async def heard(self, provider: str, text: InboundText) -> None:
+        """Act on what a person wrote back to a provider: it is said to every app that sends by it on that channel,
+        since no vendor knows which app a person means."""
+        asked = wish(text.text)
+        if asked is None:
+            return
+        try:
+            sender = destination.phone(text.sender)
+        except destination.Invalid:  # a short code or a name, to which nothing is ever sent
+            return
+        apps = [name for name, app in self._setup.apps.items() if self._sends(app, provider, text.channel)]
+        for stretch in {life(self._setup, app) for app in apps}:
+            same = [app for app in apps if life(self._setup, app) == stretch]
+            await self._write(asked, [_record(self._setup, app, sender) for app in same], text.channel, stretch)
+        if apps:
+            action = "added" if asked is Wish.STOP else "lifted"
+            self._told(action, [text.channel], apps=apps, reason=REPLY, provider=provider)
+
+    async def _write(self, asked: Wish, records: list[str], channel: Channel, stretch: int) -> None:
+        if asked is Wish.STOP:
+            await self._setup.store.suppress(records, [channel], REPLY, stretch)
+        else:
+            await self._setup.store.lift(records, [channel])
+
+    def _sends(self, app: App, provider: str, channel: Channel) -> bool:
+        """Whether any policy of the app has a step of that channel through that provider, in any country."""
+        policies = (self._setup.policies[name] for name in app.policies.values())
+        orders = (order for policy in policies for order in (policy.routes.default, *policy.routes.by_country.values()))
+        return any(step.channel == channel and provider in step.providers for order in orders for step in order)
+
+    def _told(self, action: str, channels: Iterable[str], **facts: object) -> None:
+        named = [str(channel) for channel in channels]
+        for channel in named:
+            self._setup.metrics.suppression(channel, action)
+        self._setup.log.info(f"suppression.{action}", channels=named, **facts)
+
+
+def _given(to: Destinations) -> list[Phone | Email]:
+    return [address for address in (to.phone, to.email) if address is not None]
+
+
+def _by_address(to: Destinations, channels: Collection[str]) -> Iterator[tuple[Phone | Email, list[str]]]:
+    """Each address with the channels that reach it, of those that are named."""
+    reached = {
+        address: [c for c in Channel if (c is Channel.EMAIL) == isinstance(address, Email)] for address in _given(to)
+    }
+    every = {channel for those in reached.values() for channel in those}
+    if lost := [channel for channel in channels if channel not in every]:
+        raise InvalidField("/channels", f"{lost[0]} reaches none of the addresses in to")
+    for address, those in reached.items():
+        if named := [str(channel) for channel in those if not channels or channel in channels]:
+            yield address, named

@@ -1,0 +1,95 @@
+"""The limits' counters in memory and in virtual time: what the store would count and refuse, without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from policies.model import Limit
+
+Key = tuple[str, str, str, str]
+"""What a counter is shared by: scope, dimensions, what it counts, and the subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What the counters said. `by` is the limit that refuses longest, and `wait` the ms until it no longer would;
+    None when all were counted. `shadows` would have refused, and never do."""
+
+    by: Limit | None = None
+    wait: int = 0
+    shadows: tuple[Limit, ...] = ()
+
+
+@dataclass(slots=True)
+class _Line:
+    """Times, oldest first. Only the newest `seen` of them count: what is older was cut off."""
+
+    times: list[int] = field(default_factory=list)
+    seen: int = 0
+    ends: int = 0
+
+    def wait(self, amount: int, window: int, now: int) -> int:
+        """The event that would be number `amount` + 1 in a window waits until the `amount`-th newest has left it."""
+        if amount > self.seen or now >= self.ends:
+            return 0
+        return max(0, self.times[-amount] + window - now)
+
+    def count(self, most: int, window: int, now: int) -> None:
+        if now >= self.ends:
+            self.times, self.seen = [], 0
+        self.times.append(now)
+        self.seen = min(self.seen + 1, most)
+        self.ends = now + window
+        if len(self.times) > 2 * most:  # seldom, so that each event costs the same however large the limit is
+            del self.times[:-most]
+
+
+class Windows:
+    """Every counter of one run. The rules are those of the store's own script, which tests hold this to: all limits
+    are counted or none, a refusal costs nothing, and a window slides to the millisecond."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Key, _Line] = {}
+        self._sweep_at = 4096
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def reserve(self, limits: Iterable[Limit], now: int) -> Reserved:
+        """Look at every limit at `now` (ms, never going back), and count in all of them or in none."""
+        groups: dict[Key, list[Limit]] = {}
+        for limit in limits:
+            groups.setdefault((limit.scope, limit.per, limit.counts, limit.subject), []).append(limit)
+        said = self._asked(groups, now)
+        if said.by is None:
+            for key, group in groups.items():
+                most = max(1, *(limit.amount for limit in group))
+                self._line(key, now).count(most, max(limit.window for limit in group), now)
+        return said
+
+    def _asked(self, groups: dict[Key, list[Limit]], now: int) -> Reserved:
+        by: Limit | None = None
+        longest, shadows = 0, []
+        for key, limit in ((key, limit) for key, group in groups.items() for limit in group):
+            line = self._lines.get(key)
+            wait = line.wait(limit.amount, limit.window, now) if line else 0
+            if wait and limit.shadow:
+                shadows.append(limit)
+            elif wait > longest:
+                by, longest = limit, wait
+        return Reserved(by, longest, tuple(shadows))
+
+    def _line(self, key: Key, now: int) -> _Line:
+        line = self._lines.get(key)
+        if line is None:
+            self._sweep(now)
+            line = self._lines[key] = _Line()
+        return line
+
+    def _sweep(self, now: int) -> None:
+        """Forget what no window reaches back to. Each sweep waits for as many new counters as were left."""
+        if len(self._lines) < self._sweep_at:
+            return
+        self._lines = {key: line for key, line in self._lines.items() if line.ends > now}
+        self._sweep_at = max(4096, 2 * len(self._lines))
