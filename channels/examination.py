@@ -75,7 +75,7 @@ def fault(what: str, seen: str, remedy: str, anchor: str = TABLE) -> Finding:
 def refused(what: str, error: SendError, remedies: Remedies) -> Finding:
     """A refusal as a finding. What the vendor wrote is not repeated: it may quote a number."""
     code = f" ({error.vendor_code})" if error.vendor_code else ""
-    return fault(what, f"{error.error}{code}", remedies.of(error))
+    return fault(what, f"{error.error}{code}", remedies.of(error), TABLE if remedies.by_code else "")
 
 
 def masked(sender: str) -> str:

@@ -62,7 +62,7 @@ class Worker:
         except Unavailable as fault:
             self._setup.log.warning("store.failed", operation="claim", fault=str(fault))
             return self._poll
-        except Exception as fault:  # noqa: BLE001 - a document that can't be read: its lease keeps it out of the next
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the other timers must not wait for ever
             self._setup.log.error("timer.failed", fault=type(fault).__name__)
             return self._poll
         if claimed.depth:
@@ -77,6 +77,8 @@ class Worker:
         if claimed.orphans:
             setup.metrics.orphan(claimed.orphans)
             setup.log.error("orphan.found", number=claimed.orphans)
+        for verification in claimed.unread:
+            setup.log.error("timer.failed", verification=verification, fault="unreadable")
         for due in claimed.due:
             setup.metrics.timer_late(max(0, claimed.now - due.score) / 1000)
             task = asyncio.create_task(self._act(due.stored))

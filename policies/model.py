@@ -83,11 +83,12 @@ class Question:
     device: str = ""
     suppressed: tuple[str, ...] = ()  # channels that the person opted out of, as far as the store has been asked
 
-    @property
-    def target(self) -> str:
-        """Whom it is about: the number, or the address where there is none. The cooldown is counted by it, and whatever
-        a later message of the same verification reserves."""
-        return self.phone.e164 if self.phone else self.email.key if self.email else ""
+    def target(self, channel: str) -> str:
+        """Whom a verification that begins with this channel is about. The cooldown is counted by it, and whatever a
+        later message of the same verification reserves."""
+        if self.phone and channel != "email":
+            return self.phone.e164
+        return self.email.key if self.email else ""
 
 
 @dataclass(frozen=True, slots=True)

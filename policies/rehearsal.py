@@ -48,10 +48,10 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     """Ask for a verification at `now` (ms)."""
     decision = decide(policy, question)
     if decision.refusal:
-        return Outcome(decision, question.target)
-    own = cooldown(question.app, decision.policy, question.target, decision.code.cooldown)
-    limits = (*decision.limits, *own)
-    return Outcome(decision, question.target, limits, windows.reserve(limits, now))
+        return Outcome(decision, "")
+    target = question.target(decision.steps[0].channel)
+    limits = (*decision.limits, *cooldown(question.app, decision.policy, target, decision.code.cooldown))
+    return Outcome(decision, target, limits, windows.reserve(limits, now))
 
 
 def later(started: Outcome, windows: Windows, now: int, *, by_person: bool) -> Reserved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -23,26 +24,25 @@ class Reserved:
 
 @dataclass(slots=True)
 class _Line:
-    """Times, oldest first. Only the newest `seen` of them count: what is older was cut off."""
+    """Times, oldest first, for as long as the longest window that anybody has counted in here."""
 
     times: list[int] = field(default_factory=list)
-    seen: int = 0
-    ends: int = 0
+    longest: int = 0
 
     def wait(self, amount: int, window: int, now: int) -> int:
         """The event that would be number `amount` + 1 in a window waits until the `amount`-th newest has left it."""
-        if amount > self.seen or now >= self.ends:
-            return 0
-        return max(0, self.times[-amount] + window - now)
+        return max(0, self.times[-amount] + window - now) if amount <= len(self.times) else 0
 
-    def count(self, most: int, window: int, now: int) -> None:
-        if now >= self.ends:
-            self.times, self.seen = [], 0
+    def count(self, window: int, now: int) -> None:
+        self.longest = max(self.longest, window)
         self.times.append(now)
-        self.seen = min(self.seen + 1, most)
-        self.ends = now + window
-        if len(self.times) > 2 * most:  # seldom, so that each event costs the same however large the limit is
-            del self.times[:-most]
+        if self.times[len(self.times) // 2] <= now - self.longest:  # seldom: each event costs the same
+            del self.times[: bisect_right(self.times, now - self.longest)]
+
+    @property
+    def ends(self) -> int:
+        """When nothing of it counts any more."""
+        return self.times[-1] + self.longest if self.times else 0
 
 
 class Windows:
@@ -64,8 +64,7 @@ class Windows:
         said = self._asked(groups, now)
         if said.by is None:
             for key, group in groups.items():
-                most = max(1, *(limit.amount for limit in group))
-                self._line(key, now).count(most, max(limit.window for limit in group), now)
+                self._line(key, now).count(max(limit.window for limit in group), now)
         return said
 
     def _asked(self, groups: dict[Key, list[Limit]], now: int) -> Reserved:

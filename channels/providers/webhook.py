@@ -129,7 +129,7 @@ class Webhook:
         reply = await self._transport.request("HEAD", self._settings.url)
         inquiry.note(reply)
         if reply.status >= 500 or 300 <= reply.status < 400:
-            remedy = "Look at the sender and at the proxies before it: redirects are not followed."
+            remedy = inquiry.remedies.by_finding["answer"]
             return warning("url", f"it answers {reply.status}", remedy, "what-your-service-answers")
         return ok("url", f"it answers ({reply.status})")
 

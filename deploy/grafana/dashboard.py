@@ -197,6 +197,12 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Refusals by rule", ((_rate("otp_refusals_total", "rule"), "{{rule}}"),), "reqps"),
         Panel(
+            "Opt-outs added, lifted and applied",
+            ((_rate("otp_suppressions_total", "channel, action"), "{{channel}} {{action}}"),),
+            "cps",
+            says="Many added at once: a text annoys, or an error is classed as opted_out that is none.",
+        ),
+        Panel(
             "Limits that refused",
             (
                 (

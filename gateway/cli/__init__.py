@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli import check, check_config, explain, keys, policy, provider, reload, schema, send, serve, suppression
+from gateway.cli import (
+    check,
+    check_config,
+    doctor,
+    explain,
+    keys,
+    policy,
+    provider,
+    reload,
+    schema,
+    send,
+    serve,
+    suppression,
+)
 
 
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -29,6 +42,7 @@ def main() -> None:
 for _command in (
     serve.command,
     check_config.command,
+    doctor.command,
     explain.command,
     policy.command,
     reload.command,

@@ -79,7 +79,8 @@ def _told(question: Question, decision: Decision) -> dict[str, Any]:
     code, refusal, phone = decision.code, decision.refusal, question.phone
     limits = decision.limits
     if not refusal:
-        limits += cooldown(question.app, decision.policy, question.target, code.cooldown)
+        target = question.target(decision.steps[0].channel)
+        limits += cooldown(question.app, decision.policy, target, code.cooldown)
     return {
         "app": question.app,
         "purpose": question.purpose,

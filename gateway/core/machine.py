@@ -138,8 +138,12 @@ class Pace:
     min_useful: int = 60_000  # a step that would start with less life than this left is not worth its price
 
 
+MOST_ATTEMPTS = 200
+"""Messages of one verification: what the limits of no sensible policy allow, and what fits a callback's token."""
+
+
 class Unreachable(Exception):
-    """No step can serve the channel that was asked for."""
+    """No step can serve the channel that was asked for, or it is too late for one."""
 
 
 _MOVES: dict[AttemptStatus, frozenset[AttemptStatus]] = {
@@ -162,7 +166,7 @@ def apply(v: Verification, event: Event, now: int, pace: Pace) -> Turn:
         case Due():
             return _due(v, now, pace)
         case Resent():
-            return _resent(v, event, now)
+            return _resent(v, event, now, pace)
         case Canceled():
             return _end(v, Status.CANCELED, now)
 
@@ -206,7 +210,7 @@ def due(v: Verification, now: int, pace: Pace) -> int | None:
         case AttemptStatus.QUEUED:
             return now + pace.lease
         case AttemptStatus.SENT:
-            return min(v.current.at + v.steps[v.current.step].wait, v.expires_at)
+            return min(_wait_ends(v), v.expires_at)
         case _:
             return v.expires_at
 
@@ -251,7 +255,7 @@ def _due(v: Verification, now: int, pace: Pace) -> Turn:
     match v.current.status:
         case AttemptStatus.QUEUED:
             return v, (Send(v.current, again=True),)
-        case AttemptStatus.SENT:
+        case AttemptStatus.SENT if now >= _wait_ends(v):
             return _timed_out(v, now, pace)
         case _:
             return v, ()
@@ -267,9 +271,13 @@ def _timed_out(v: Verification, now: int, pace: Pace) -> Turn:
     return v, (Changed(attempt), *effects)
 
 
-def _resent(v: Verification, event: Resent, now: int) -> Turn:
+def _wait_ends(v: Verification) -> int:
+    return v.current.at + v.steps[v.current.step].wait
+
+
+def _resent(v: Verification, event: Resent, now: int, pace: Pace) -> Turn:
     way = next(_ways_for_a_person(v, event.channel), None)
-    if way is None:
+    if way is None or not _worth_it(v, now, pace):
         raise Unreachable
     silent: tuple[Effect, ...] = ()
     if v.current.status is SENT:
@@ -296,10 +304,15 @@ def _fall_back(v: Verification, remedy: Remedy | None, reason: str, now: int, pa
     """Take the next way, or give up. `remedy` is None after silence: the channel had its chance."""
     if remedy is Remedy.STOP:
         return _give_up(v, reason)
-    if now + pace.min_useful > v.expires_at:
+    if not _worth_it(v, now, pace):
         return _give_up(v, "too_late")
     way = next(_ways(v, same_step=remedy is Remedy.NEXT_PROVIDER), None)
     return _give_up(v, reason) if way is None else _take(v, way, reason, now)
+
+
+def _worth_it(v: Verification, now: int, pace: Pace) -> bool:
+    """Whether one more message is any good: the code lives long enough, and there were not absurdly many before."""
+    return now + pace.min_useful <= v.expires_at and len(v.attempts) < MOST_ATTEMPTS
 
 
 def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:

@@ -68,6 +68,8 @@ class SendLimit:
     window: int
     shadow: bool
     starts: bool  # counts only what a person asks for, and not the automatic fallback
+    most: int = 1  # how far back the counter remembers, for whoever else counts there
+    longest: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from gateway.telemetry.metrics import Metrics
 
 _MOST = 2_000
 """Standings and orders of each kind. A configuration of ten providers on four channels has fewer than 400."""
+_PAUSE = 1_000
+"""Milliseconds between two looks at an order."""
 
 
 class Way(NamedTuple):
@@ -27,6 +29,11 @@ class Way(NamedTuple):
     provider: str
     channel: str
     zone: str
+
+
+class _Order(NamedTuple):
+    providers: tuple[str, ...]
+    rests: int  # ms until it is looked at again
 
 
 class Judge:
@@ -39,7 +46,17 @@ class Judge:
         self._metrics = metrics
         self._log = log or structlog.get_logger()
         self._standings: dict[Way, Standing] = {}
-        self._orders: dict[tuple[str, str, tuple[str, ...]], tuple[tuple[str, ...], int]] = {}
+        self._reporting: set[tuple[str, ...]] = set()
+        self._orders: dict[tuple[str, str, tuple[str, ...]], _Order] = {}
+
+    def reported(self, way: Way) -> None:
+        """A report of the vendor came through, about any message."""
+        self._reporting.add(way[:2])
+
+    def reports(self, way: Way) -> bool:
+        """Whether reports come through, so that their absence means something. An account whose reports were never set
+        up would else look as if it brought nothing."""
+        return way[:2] in self._reporting
 
     def delivered(self, way: Way, now: int, arrived: bool) -> None:
         """Whether a message arrived in time."""
@@ -62,8 +79,7 @@ class Judge:
         standing = self._standings.get(way)
         if standing is None:
             return ""
-        if standing.bad:  # time alone may have made it good again
-            self._judge(way, standing, now)
+        self._judge(way, standing, now)  # time alone may have turned it
         return standing.reason if standing.bad else ""
 
     def cheapest(
@@ -77,12 +93,12 @@ class Judge:
         places. Where the prices are unknown or in several currencies, all messages are taken to cost the same.
         """
         key = channel, zone, providers
-        order, changed = self._orders.get(key, (providers, now - self.terms.cooldown))
-        if now - changed < self.terms.cooldown:
+        order, rests = self._orders.get(key, _Order(providers, now))
+        if now < rests:
             return order
         found = self._by_cost(channel, zone, order, prices, now)
+        self._keep(key, _Order(found, now + (_PAUSE if found == order else self.terms.cooldown)))
         if found != order:
-            self._keep(key, found, now)
             self._log.warning("order.changed", channel=channel, zone=zone or None, providers=list(found), reason="cost")
         return found
 
@@ -117,9 +133,9 @@ class Judge:
                 del self._standings[next(iter(self._standings))]
         return found
 
-    def _keep(self, key: tuple[str, str, tuple[str, ...]], order: tuple[str, ...], now: int) -> None:
+    def _keep(self, key: tuple[str, str, tuple[str, ...]], order: _Order) -> None:
         self._orders.pop(key, None)
-        self._orders[key] = order, now
+        self._orders[key] = order
         if len(self._orders) > _MOST:
             del self._orders[next(iter(self._orders))]
 

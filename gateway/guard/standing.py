@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from channels.contract import Cost
@@ -12,6 +11,12 @@ MATURITY = 630_000
 """Milliseconds until it is known that a message leads to no verification: the longest code's life, and half a minute.
 Whoever types the code does so within the first one. Were messages counted younger than that, each provider would look
 perfect for ten minutes, and whoever carried the fewest messages would look best."""
+
+
+_RELAPSES = 3
+"""After so many, a provider that can't be measured waits no longer than eight times the window."""
+_PAUSE = 1_000
+"""Milliseconds between two judgements, so that they cost nothing beside the messages themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,9 @@ class Standing:
         self._prices = Tally(terms.window)
         self._currency = ""
         self._turned = 0
+        self._judged = 0
+        self._bad_for: frozenset[str] = frozenset()  # the measures that turned it
+        self._relapses = 0
 
     def paid(self, now: int, cost: Cost) -> None:
         """A vendor named a price. Prices in another currency than before begin anew."""
@@ -65,24 +73,38 @@ class Standing:
         return self._conversion(now, 0, None)
 
     def judge(self, now: int) -> bool:
-        """Judge by what is known now. Whether that turned the judgement."""
-        self.rates = self._enough(now)
-        if self.bad == self._still_bad(now):
+        """Judge by what is known now, once a second. Whether that turned the judgement."""
+        if now < self._judged + _PAUSE:
             return False
+        self._judged, self.rates = now, self._enough(now)
+        below = self._below()
+        if self.bad == (self._still(now, below) if self.bad else bool(below)):
+            return False
+        if not self.bad:
+            soon = self._turned and now < self._turned + 2 * self._terms.window
+            self._bad_for, self._relapses = below, min(_RELAPSES, self._relapses + 1) if soon else 0
         self.bad, self._turned = not self.bad, now
         told = (f"{name} {rate.mean:.0%} of {rate.number}" for name, rate in self.rates.items())
         self.reason = ", ".join(told) or "too few messages to tell"
         return True
 
-    def _still_bad(self, now: int) -> bool:
-        bands: Mapping[str, Band] = {"delivery": self._terms.delivery, "conversion": self._terms.conversion}
-        if not self.bad:
-            return any(rate.bounds()[1] < bands[name].bad for name, rate in self.rates.items())
-        if now < self._turned + self._terms.cooldown:
+    def _below(self) -> frozenset[str]:
+        """The measures that are surely bad, or of a bad provider, not yet good."""
+        bands = {"delivery": self._terms.delivery, "conversion": self._terms.conversion}
+        return frozenset(
+            name
+            for name, rate in self.rates.items()
+            if (rate.mean < bands[name].good if self.bad else rate.bounds()[1] < bands[name].bad)
+        )
+
+    def _still(self, now: int, below: frozenset[str]) -> bool:
+        """A bad provider is good again once all that it was bad for is measured as good. Where too few messages are
+        left to measure it, it is tried again after a window, and after twice as long when that soon went wrong."""
+        if below or now < self._turned + self._terms.cooldown:
             return True
-        if self.rates:
-            return any(rate.mean < bands[name].good for name, rate in self.rates.items())
-        return now < self._turned + self._terms.window  # too few messages to tell: after a window it is tried again
+        if self._bad_for <= self.rates.keys():
+            return False
+        return now < self._turned + (self._terms.window << self._relapses) + MATURITY
 
     def _enough(self, now: int) -> dict[str, Sum]:
         """Twice the minimum, the newest ones: an hour of good messages must not hide that none arrives any more."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import sqrt
 
 _SLICES = 40
-_Z = 1.28
-"""How sure a bound is: of ten shares, one is truly under its lower and one over its upper bound."""
+_Z = 1.96
+"""How sure a bound is: of forty shares, one is truly under its lower and one over its upper bound."""
 
 
 @dataclass(frozen=True, slots=True)

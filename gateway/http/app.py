@@ -247,7 +247,6 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         times=Times(tombstone=engine.tombstone, idempotency=engine.idempotency),
         record=record,
         most_sends=engine.sends,
-        callbacks=frozenset(name for name, section in settings.providers.items() if section.calls_back),
         judge=frame.judge,
         switches=frame.switches,
         prices=_prices(settings),

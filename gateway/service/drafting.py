@@ -9,7 +9,7 @@ from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
 from gateway.service import ordering, record, suppressions
-from gateway.service.engine import Reseal
+from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
@@ -34,6 +34,7 @@ class Draft:
 
 def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) -> Draft:
     """A verification as the policy wants it. The code is made here. Raises codes.Malformed for an app's own code."""
+    to = to.aimed(decision.steps[0].channel)
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard)
     decision = ordering.arranged(setup, decision, verification, to.number)
@@ -57,7 +58,8 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
         fields={
             **_code(setup, verification, secrets.code),
             **_bindings(setup, request.context, to),
-            **_budget(decision, guesses),
+            **_budget(setup, decision, guesses),
+            sent_to(decision.steps[0].channel): 1,
             "a": v.app,
             "m": v.checks_max,
             "h": sealed,
@@ -68,7 +70,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
         life=decision.code.expiry,
         keep=decision.code.expiry + setup.times.tombstone,
         lease=setup.pace.lease,
-        counters=tuple(_counter(key, limits) for key, limits in groups.items()),
+        counters=tuple(_counter(setup, key, limits) for key, limits in groups.items()),
         idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
         looks=suppressions.looks(opt_outs, (step.channel for step in decision.steps)),
     )
@@ -121,8 +123,9 @@ def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dic
     return {**bound, "q": _context(setup, context)} if context else bound
 
 
-def _budget(decision: Decision, counter: str) -> dict[str, object]:
-    return {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window}
+def _budget(setup: Setup, decision: Decision, counter: str) -> dict[str, object]:
+    most, longest = setup.reach.guesses
+    return {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window, "o": most, "u": longest}
 
 
 def _context(setup: Setup, context: Mapping[str, str]) -> bytes:
@@ -160,12 +163,14 @@ def _group(
         groups.setdefault(key, []).append(limit)
         if own:
             starts = limit.counts is Counts.STARTS
-            kept.append(SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts))
+            reach = setup.reach.of(limit)
+            kept.append(SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach))
     return groups, tuple(kept)
 
 
-def _counter(key: str, limits: list[Limit]) -> Counter:
-    return Counter(key, tuple((limit.amount, limit.window, limit.shadow) for limit in limits))
+def _counter(setup: Setup, key: str, limits: list[Limit]) -> Counter:
+    rules = tuple((limit.amount, limit.window, limit.shadow) for limit in limits)
+    return Counter(key, rules, *setup.reach.of(limits[0]))
 
 
 def _verification(

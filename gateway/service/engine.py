@@ -53,6 +53,7 @@ class Engine:
         self._setup = setup
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
+        self._draining = False
 
     def adopt(self, setup: Setup) -> None:
         """Go on under another setup. A send that is under way ends with the carrier that it has."""
@@ -146,23 +147,38 @@ class Engine:
 
     async def due(self, stored: Stored) -> None:
         """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed
-        it has set the timer anew, and may be sending already."""
+        it has set the timer anew, and may be sending already. Nothing either while this very process is still writing
+        down what became of its send: the claim was then a longer lease."""
+        if stored.verification.id in self._tasks.values():
+            return
         before, now = stored.verification, self._setup.store.now()
         turn = machine.apply(before, machine.Due(), now, self._setup.pace)
         send = _send_of(turn)
         if send and send.again:
             if not await self._opted_out_since(before, send.attempt):
-                self.carry(stored, send.attempt)
+                await self._again(stored, send.attempt, now)
                 return
             turn = machine.apply(before, _opted_out(send.attempt), now, self._setup.pace)
         turn, result = await self._write(stored, turn, now, False, None)
         if isinstance(result, Conflict):
-            self._setup.metrics.lease_lost()
-            self._setup.log.warning("lease.lost", verification=before.id)
+            self._lost(before)
             return
         turned = await self._allowed(self._turned(stored, turn, now, None), result)
         if turned.send:
             self.carry(turned.stored, turned.send)
+
+    async def _again(self, stored: Stored, attempt: Attempt, now: int) -> None:
+        """Send what another process may have died over, if nothing has happened since the claim: a process that was
+        stopped between its claim and this line must not send after an approval."""
+        result = await self._commit(stored, (stored.verification, ()), now, (), None)
+        if isinstance(result, Committed):
+            self.carry(self._turned(stored, (stored.verification, ()), now, None).stored, attempt)
+        else:
+            self._lost(stored.verification)
+
+    def _lost(self, v: Verification) -> None:
+        self._setup.metrics.lease_lost()
+        self._setup.log.warning("lease.lost", verification=v.id)
 
     async def _opted_out_since(self, v: Verification, attempt: Attempt) -> bool:
         """Whether the person has opted out after this message was queued by a process that may have died over it."""
@@ -173,8 +189,16 @@ class Engine:
         suppressions.left_out(self._setup, [attempt.channel], verification=v.id, app=v.app, purpose=v.purpose)
         return True
 
+    def begin_draining(self) -> None:
+        """Begin no further message, and let nobody wait for one: the process is about to end."""
+        self._draining = True
+        for verification, waiter in self._waiting.items():
+            if not waiter.done():
+                waiter.set_exception(TimeoutError(verification))
+
     async def drain(self, seconds: float) -> int:
         """Let what is under way end; give the leases of the rest back. Returns how many those were."""
+        self.begin_draining()
         if self._tasks:
             await asyncio.wait(list(self._tasks), timeout=seconds)
         left = list(self._tasks.items())
@@ -199,6 +223,9 @@ class Engine:
             event = await self._send(stored, next_attempt, secrets or self.secrets(stored))
             turned = await self._written(stored, event)
             stored, next_attempt = turned.stored, turned.send
+            if self._draining and next_attempt:
+                await self._release([stored.verification.id])  # the next message is another process's
+                return
 
     async def _written(self, stored: Stored, event: Event) -> Turned:
         """Write a send's outcome down, even if the store is away for a while: a message that went out and is not
@@ -207,7 +234,7 @@ class Engine:
         for _ in range(tries - 1):
             try:
                 return await self.turn(stored, event)
-            except Unavailable:
+            except (Unavailable, Contended):
                 await asyncio.sleep(_STORE_PAUSE)
         return await self.turn(stored, event)
 
@@ -287,7 +314,11 @@ class Engine:
             Change(
                 id=v.id,
                 version=stored.verification.version,
-                fields={"b": pack_body(v, stored.locale), **(reseal.fields if reseal else {})},
+                fields={
+                    "b": pack_body(v, stored.locale),
+                    **(reseal.fields if reseal else {}),
+                    **({sent_to(send.attempt.channel): 1} if send else {}),
+                },
                 status=v.status if v.status is not stored.verification.status else None,
                 due=machine.due(v, now, self._setup.pace) or 0,
                 journal=record.journal(v, effects, now),
@@ -300,10 +331,13 @@ class Engine:
 
     def counters(self, v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
         """The counters of the destination, in the order of `_kept`."""
-        groups: dict[str, list[tuple[int, int, bool]]] = {}
+        groups: dict[str, list[SendLimit]] = {}
         for limit in _kept(v, sends_only=sends_only):
-            groups.setdefault(limit.key, []).append((limit.amount, limit.window, limit.shadow))
-        return tuple(Counter(key, tuple(rules)) for key, rules in groups.items())
+            groups.setdefault(limit.key, []).append(limit)
+        return tuple(
+            Counter(key, tuple((x.amount, x.window, x.shadow) for x in limits), limits[0].most, limits[0].longest)
+            for key, limits in groups.items()
+        )
 
     def _limited(self, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:
         limit = _limit_of(v, result, sends_only=sends_only)
@@ -330,6 +364,11 @@ class Engine:
             return
         if error:
             self._setup.log.error("send.unwritten", verification=verification, fault=type(error).__name__)
+
+
+def sent_to(channel: str) -> str:
+    """The field of a document that says that a message to this kind of address is due: a check may then name it."""
+    return "R" if channel == Channel.EMAIL else "P"
 
 
 def _opted_out(attempt: Attempt) -> Failed:

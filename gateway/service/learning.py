@@ -11,17 +11,19 @@ from gateway.service.setup import Setup
 
 def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
     """A message took a new status. In time or not is all that counts: a code that comes after the next message went out
-    has helped nobody. Where a vendor never reports, silence says nothing."""
-    if attempt.provider not in setup.callbacks:
-        return
+    has helped nobody. Where a vendor's reports don't come through, silence says nothing."""
+    way = _way(v, attempt)
     late = attempt.at - attempt.queued_at > v.steps[attempt.step].wait  # it was silent first, and counted as that
     match attempt.status:
-        case AttemptStatus.SILENT:
-            setup.judge.delivered(_way(v, attempt), now, False)
+        case AttemptStatus.SILENT if setup.judge.reports(way):
+            setup.judge.delivered(way, now, False)
         case AttemptStatus.FAILED if not late and _by_provider(attempt):
-            setup.judge.delivered(_way(v, attempt), now, False)
-        case AttemptStatus.DELIVERED if not late and attempt.number == v.current.number and v.status != Status.APPROVED:
-            setup.judge.delivered(_way(v, attempt), now, True)  # an approval has counted it, see `ended`
+            setup.judge.delivered(way, now, False)
+        case AttemptStatus.DELIVERED:
+            setup.judge.reported(way)
+            counted = v.status is Status.APPROVED  # by `ended`
+            if not late and not counted and attempt.number == v.current.number:
+                setup.judge.delivered(way, now, True)
 
 
 def paid(setup: Setup, v: Verification, attempt: Attempt, cost: Cost, now: int) -> None:
@@ -43,7 +45,7 @@ def ended(setup: Setup, v: Verification) -> None:
     credited = sound[-1] if sound and v.status is Status.APPROVED else None
     for attempt in carried:
         setup.judge.ended(_way(v, attempt), attempt.queued_at, now, attempt is credited)
-    if credited and credited.status is AttemptStatus.SENT and credited.provider in setup.callbacks:
+    if credited and credited.status is AttemptStatus.SENT and setup.judge.reports(_way(v, credited)):
         setup.judge.delivered(_way(v, credited), now, True)  # no report is as good as the code itself
 
 

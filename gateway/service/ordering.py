@@ -79,11 +79,11 @@ def _arranged(setup: Setup, step: Step, chance: Chance, zone: str) -> _Arranged:
     bad = {
         provider: reason for provider in order if (reason := setup.judge.bad(Way(provider, step.channel, zone), now))
     }
-    if len(bad) == len(order):
-        bad = {}  # nobody is better than anybody
-    order = (*(provider for provider in order if provider not in bad), *bad)
-    why += [f"{provider} is behind for {reason}" for provider, reason in bad.items()]
-    explored = _explored(order if step.order == "adaptive" else (order[0], *bad), chance, setup.judge.terms.exploration)
+    if len(bad) < len(order):  # else nobody is better than anybody, and the order stays
+        order = (*(provider for provider in order if provider not in bad), *bad)
+        why += [f"{provider} is behind for {reason}" for provider, reason in bad.items()]
+    others = [provider for provider in order[1:] if provider in bad or step.order == "adaptive"]
+    explored = _explored(others, chance, setup.judge.terms.exploration)
     if explored:
         order = (explored, *(provider for provider in order if provider != explored))
         why.append(f"{explored} goes first this time, to see how it does")
@@ -112,9 +112,8 @@ def weighted(weights: tuple[tuple[str, int], ...], chance: Chance) -> tuple[str,
     return tuple(provider for provider, _ in sorted(weights, key=lambda share: waits(*share)))
 
 
-def _explored(candidates: tuple[str, ...], chance: Chance, floor: float) -> str:
+def _explored(others: list[str], chance: Chance, floor: float) -> str:
     """One of those behind the first, in the share of verifications that is set aside to measure them; mostly ""."""
-    others = candidates[1:]
     if not others or chance.draw("explore?") >= floor:
         return ""
     return others[int(chance.draw("explore whom?") * len(others))]

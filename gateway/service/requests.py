@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from channels.contract import Channel
 from policies import destination
 from policies.model import Email, Phone
 
@@ -121,14 +122,22 @@ class Mismatched(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """Whom it is about, understood. `target` is what guesses and limits are counted by: the phone if there is one."""
+    """Whom it is about, understood. `target` is what guesses and later messages are counted by: the address that the
+    first message goes to, so that nobody hides one address behind another."""
 
     phone: Phone | None
     email: Email | None
+    by_email: bool = False  # the first message goes to the email address
+
+    def aimed(self, channel: str) -> Destinations:
+        """The same, for a verification that begins with this channel."""
+        return replace(self, by_email=channel == Channel.EMAIL)
 
     @property
     def target(self) -> str:
-        return self.phone.e164 if self.phone else self.email.key if self.email else ""
+        if self.phone and not self.by_email:
+            return self.phone.e164
+        return self.email.key if self.email else ""
 
     @property
     def number(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from gateway.service.traffic import Record
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
+from policies.model import Counts, Limit
 
 
 class Carrier(Protocol):
@@ -57,6 +58,44 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back the counters remember. Policies share them: one that looks back a minute must not make them forget
+    what another counts by the day."""
+
+    counters: Mapping[tuple[str, str, str], tuple[int, int]]  # (scope, per, counts) -> (most, longest window in ms)
+    guesses: tuple[int, int]
+
+    def of(self, limit: Limit) -> tuple[int, int]:
+        return self.counters.get(_shared_by(limit.scope, limit.per, limit.counts), (limit.amount, limit.window))
+
+
+def reach(policies: Mapping[str, Policy]) -> Reach:
+    """The farthest that any of these policies looks back, for each kind of counter."""
+    counters: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for name, policy in policies.items():
+        for per, counts, scope, amount, window in _looks(name, policy):
+            key = _shared_by(scope, per, counts)
+            most, longest = counters.get(key, (1, 1))
+            counters[key] = (max(most, amount), max(longest, window))
+    amounts, windows = zip(*((p.guesses.amount, p.guesses.window) for p in policies.values()), strict=True)
+    return Reach(counters, (max(amounts), max(windows)))
+
+
+def _looks(name: str, policy: Policy) -> Iterator[tuple[str, str, str, int, int]]:
+    scopes = {"policy": f"/{name}", "app": "app", "all": ""}
+    for limit in policy.settings.limits.values():
+        amount = max(limit.amount, limit.missing or 0)
+        yield "+".join(limit.per), limit.counts, scopes[limit.scope], amount, limit.window
+    yield "destination", Counts.STARTS, scopes["policy"], 1, policy.code.cooldown
+
+
+def _shared_by(scope: str, per: str, counts: str) -> tuple[str, str, str]:
+    """A limit's scope is empty, an app's name, or app/policy: the app does not matter for how far back it looks."""
+    policy = scope.partition("/")[2]
+    return (f"/{policy}" if policy else "app" if scope else "", per, counts)
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """Everything that the use-cases reach the world through."""
 
@@ -77,3 +116,7 @@ class Setup:
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
+    reach: Reach = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reach", reach(self.policies))

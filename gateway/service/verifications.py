@@ -148,8 +148,8 @@ class Verifications:
         return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
 
     async def resend(self, app: str, verification: str, channel: str | None) -> Verification:
-        """The next step now, or the named channel. Raises NotFound, NotPending, Limited, Denied."""
-        stored = await self._pending(app, verification)
+        """The next step now, or the named channel. Raises NotFound, NotPending, Limited, Denied, Overloaded."""
+        stored = await self._resendable(app, verification)
         v = stored.verification
         if channel is not None and channel not in {step.channel for step in v.steps}:
             raise Denied("no_channel", "channels", "This verification can't use that channel.")
@@ -197,6 +197,11 @@ class Verifications:
         if v.pending and now >= v.expires_at:  # its timer is about to say so
             stored = replace(stored, verification=replace(v, status=Status.EXPIRED, ended_at=v.expires_at))
         return stored
+
+    async def _resendable(self, app: str, verification: str) -> Stored:
+        if self._engine.full:
+            raise Overloaded
+        return await self._pending(app, verification)
 
     async def _pending(self, app: str, verification: str) -> Stored:
         stored = await self._stored(app, verification)

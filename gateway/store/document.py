@@ -9,6 +9,8 @@ n m     checks used, checks allowed                        create, check
 l w     length of the code, 1 when it has letters          create, commit
 c x e   created, expires, ended; ms by the store's clock   create; check, commit
 g y z   failed guesses: counter's name, amount, window     create
+o u     and how far back that counter remembers            create
+P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create
 p r     hashes of the phone and the email address          create
 h       sealed: code, destinations, context                create, commit; erased at every end
@@ -100,7 +102,7 @@ def pack_body(v: Verification, locale: str) -> bytes:
             v.cooldown,
             v.resend_new,
             v.exhausted,
-            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts] for x in v.limits],
+            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest] for x in v.limits],
             [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
         ]

@@ -19,11 +19,13 @@ class Counter:
 
     key: str
     rules: tuple[tuple[int, int, bool], ...]  # (amount, window in ms, shadow)
+    most: int = 1  # times to remember, for whoever else counts here
+    longest: int = 1  # ms to remember them
 
     def packed(self) -> list[object]:
-        most = max(amount for amount, _, _ in self.rules)
-        window = max(window for _, window, _ in self.rules)
-        return [max(1, most), window, [x for a, w, s in self.rules for x in (a, w, int(s))]]
+        most = max(self.most, *(amount for amount, _, _ in self.rules))
+        window = max(self.longest, *(window for _, window, _ in self.rules))
+        return [most, window, [x for a, w, s in self.rules for x in (a, w, int(s))]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +221,4 @@ class Claimed:
     depth: int  # timers still due after this claim
     orphans: int  # timers without a live verification, removed
     due: tuple[Due, ...]
+    unread: tuple[str, ...] = ()  # verifications that this version can't read; they come back when their lease ends

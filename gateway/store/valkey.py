@@ -196,10 +196,14 @@ class Store:
         self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served
         timers = self._timers[self._timers_from :] + self._timers[: self._timers_from]
         now, next_due, depth, orphans, rows = await self._run("claim", timers, {"lease": lease, "batch": batch})
-        due = tuple(
-            Due(unpack_document(rows[i].decode(), rows[i + 2]), int(float(rows[i + 1]))) for i in range(0, len(rows), 3)
-        )
-        return Claimed(now, next_due, depth, orphans, due)
+        due, unread = [], []
+        for i in range(0, len(rows), 3):
+            verification = rows[i].decode()
+            try:
+                due.append(Due(unpack_document(verification, rows[i + 2]), int(float(rows[i + 1]))))
+            except Exception:  # noqa: BLE001 - written by another version, or damaged: it must not hold up its neighbours
+                unread.append(verification)
+        return Claimed(now, next_due, depth, orphans, tuple(due), tuple(unread))
 
     async def release(self, verifications: Sequence[str]) -> None:
         """Give leases back: whoever claims next takes these at once. An ended one stays disarmed."""

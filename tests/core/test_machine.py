@@ -62,7 +62,9 @@ def fresh(steps: tuple[Step, ...] = STEPS, **fields: object) -> Verification:
 
 
 def after(v: Verification, *events: machine.Event, at: int = T0 + 1_000) -> Verification:
+    """The events one after another; a timer fires when the wait that it was set for is over."""
     for event in events:
+        at = max(at, machine.due(v, at, PACE) or at) if isinstance(event, Due) else at
         v, _ = apply(v, event, at, PACE)
     return v
 

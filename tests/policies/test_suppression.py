@@ -12,7 +12,7 @@ from policies.engine import Policy, compile_policy, decide
 from policies.model import Decision, Question
 from policies.schema import PolicySettings
 
-ORDERS = {channel: ("one",) for channel in ("sms", "whatsapp", "voice", "email")}
+ORDERS = dict.fromkeys(("sms", "whatsapp", "voice", "email"), ("one",))
 
 
 def policy(**suppression: Any) -> Policy:

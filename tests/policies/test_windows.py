@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.store.drafts import Shelf, creation
 Rule = tuple[int, int, bool]  # amount, window, shadow
 WINDOWS = (1_000, 5_000, 60_000)
 AMOUNTS = st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=3, max_size=3)
-"""A rule for each window: the longest is the same for all who share a counter, as it is where policies share one."""
+"""A rule for each window. Others may share the counter, so it remembers as far back as any of them looks."""
 STARTS = st.lists(
     st.tuples(
         st.sampled_from([0, 1, 400, 999, 1_000, 4_999, 5_000, 30_000, 59_999, 60_000]),
@@ -44,7 +45,8 @@ def said(reserved: Reserved) -> tuple[str | None, int, set[str]]:
 
 
 async def asked(shelf: Shelf, groups: Sequence[tuple[str, Sequence[Rule]]]) -> tuple[str | None, int, set[str]]:
-    answer = await shelf.store.create(creation(*(shelf.counter(subject, *rules) for subject, rules in groups)))
+    counters = (replace(shelf.counter(subject, *rules), most=4, longest=60_000) for subject, rules in groups)
+    answer = await shelf.store.create(creation(*counters))
     assert isinstance(answer, Created | Limited)
     shadows = {f"{counter}.{rule}" for counter, rule in answer.shadows}
     if isinstance(answer, Limited):
@@ -79,7 +81,7 @@ class CountsRefusals(Windows):
         found = super().reserve(limits, now)
         if found.by:
             for limit in limits:
-                self._line((limit.scope, limit.per, limit.counts, limit.subject), now).count(9, 60_000, now)
+                self._line((limit.scope, limit.per, limit.counts, limit.subject), now).count(60_000, now)
         return found
 
 
@@ -90,8 +92,9 @@ class EnforcesShadows(Windows):
 
 
 class _Forgetful(_Line):
-    def count(self, most: int, window: int, now: int) -> None:
-        super().count(1, window, now)
+    def count(self, window: int, now: int) -> None:
+        super().count(window, now)
+        del self.times[:-1]
 
 
 class ForgetsTheOlder(Windows):

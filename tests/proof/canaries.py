@@ -6,14 +6,15 @@ import asyncio
 import json
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
-from channels.contract import ErrorClass, SendError
-from gateway.service.requests import Check, Start
+from channels.contract import Channel, ErrorClass, InboundText, SendError
+from gateway.service.requests import Check, Start, understood
 from tests.support.canary import Canary
 from tests.support.world import World
 
@@ -85,7 +86,18 @@ async def tell(world: World) -> list[str]:
     await world.check(v, CODE, context={"payee": PAYEE}, phone=PHONE, email=EMAIL)
     said += [repr(Start(app="shop", **both)), repr(Check("shop", v.id, CODE, phone=PHONE))]
     said.append(repr(world.engine.secrets((await world.store.read(open_.id))[0])))
+    await _opt_outs(world, said)
     return said
+
+
+async def _opt_outs(world: World, said: list[str]) -> None:
+    """A vendor's word, a reply, and the app's."""
+    to, text = understood(PHONE, EMAIL), InboundText(Channel.SMS, PHONE, CODE)
+    world.one.scripts = [SendError(ErrorClass.OPTED_OUT, "21610")]
+    await world.start(phone=PHONE, email=EMAIL, channels=("sms",))
+    await world.suppressions.heard("one", replace(text, text=f"stop {CODE}"))
+    said += [repr(await world.suppressions.add("shop", to)), repr(text), repr(to)]
+    await _said(said, world.begin(phone=PHONE, email=EMAIL))
 
 
 async def _refusals(world: World, said: list[str]) -> None:

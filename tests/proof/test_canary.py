@@ -48,7 +48,16 @@ async def _traces(url: str, folder: Path, plant: Callable[[World], None]) -> dic
 async def test_no_secret_leaves_a_trace(told: Any) -> None:
     places = await told()
     assert found(CANARIES, places) == []
-    assert {"a string", "a list", "a zset", "the slow log", "the files", "the log", "the metrics"} <= places.keys()
+    assert {
+        "a string",
+        "a list",
+        "a zset",
+        "a hash",
+        "the slow log",
+        "the files",
+        "the log",
+        "the metrics",
+    } <= places.keys()
     assert b"EVALSHA" in places["MONITOR"]
     assert places["MONITOR"].count(b"EVALSHA") > 15
     assert b"EVALSHA" in places["the slow log"]

@@ -225,11 +225,10 @@ async def test_a_timer_that_is_late_is_measured(world: World) -> None:
 
 
 async def test_the_worker_runs_what_is_due_without_being_told_and_stops_when_told(worlds: Worlds) -> None:
-    world = worlds(pace=Pace(lease=40))
-    world.one.scripts = [_never()]
-    await world.begin()
+    world = worlds()
+    await world.start()
     running = asyncio.create_task(world.worker.run())
-    world.clock.forward(0.1)
+    world.clock.forward(31)
     async with asyncio.timeout(5):
         while len(world.sent) < 2:  # noqa: ASYNC110 - another task sends it
             await asyncio.sleep(0.001)

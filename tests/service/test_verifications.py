@@ -51,7 +51,42 @@ async def test_an_address_that_is_repeated_at_the_check_must_be_that_of_the_star
     code = world.code(v)
     for said in ({"phone": OTHER}, {"email": "bob@example.org"}, {"phone": PHONE, "email": "bob@example.org"}):
         assert (await world.check(v, code, **said)).verdict == "wrong"
-    assert (await world.check(v, code, phone=PHONE, email=EMAIL)).verdict == "approved"
+    assert (await world.check(v, code, phone=PHONE)).verdict == "approved"
+
+
+async def test_an_address_that_nothing_was_sent_to_is_not_proven(world: World) -> None:
+    v = await world.start(phone=PHONE, email=EMAIL)  # SMS first: the email is three steps away
+    assert (await world.check(v, world.code(v), email=EMAIL)).verdict == "wrong"
+    await world.after(31)
+    await world.after(46)
+    assert [a.channel for a in (await world.verifications.read("shop", v.id)).attempts] == ["sms", "voice", "email"]
+    assert (await world.check(v, world.code(v), phone=PHONE, email=EMAIL)).verdict == "approved"
+
+
+async def test_a_victims_address_is_not_proven_nor_its_guesses_forgotten_by_a_code_sent_elsewhere(world: World) -> None:
+    for _ in range(4):
+        guessed = await world.start(phone=OTHER)
+        for _ in range(4):
+            await world.check(guessed, world.wrong(guessed))
+    hidden = await world.start(phone=OTHER, email=EMAIL, channels=("email",))
+    assert (await world.check(hidden, world.code(hidden), phone=OTHER)).verdict == "wrong"
+    assert (await world.check(hidden, world.code(hidden))).verdict == "approved"
+    last = await world.start(phone=OTHER)
+    verdicts = [(await world.check(last, world.wrong(last))).verdict for _ in range(5)]
+    assert verdicts == ["wrong", "wrong", "wrong", "wrong", "locked"]  # sixteen before, four now: twenty in all
+
+
+async def test_guesses_at_an_email_count_whatever_phone_is_given_beside_it(world: World) -> None:
+    found = []
+    for n in range(6):
+        try:
+            v = await world.start(phone=f"+1415555010{n}", email=EMAIL, channels=("email",))
+        except Limited as refusal:
+            found.append(refusal.limit)
+            continue
+        for _ in range(4):
+            await world.check(v, world.wrong(v))
+    assert found == ["guesses"]
 
 
 async def test_the_code_of_one_verification_is_wrong_for_another_of_the_same_number(worlds: Worlds) -> None:

@@ -74,6 +74,7 @@ def creation(
         "l": len(code),
         "w": int(not code.isdigit()),
         "p": b"phone",
+        "P": 1,
         "r": b"",
         "g": target,
         "y": guesses[0],

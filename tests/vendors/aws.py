@@ -167,3 +167,58 @@ def certificate(key: rsa.RSAPrivateKey | None = None, until: timedelta = timedel
     builder = x509.CertificateBuilder(name, name, key.public_key(), 1)
     builder = builder.not_valid_before(NOW - timedelta(days=2)).not_valid_after(NOW + until)
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def look(received: Received, **changes: Any) -> Reply:
+    """What AWS says of a good account, by the operation; `changes` replace some of it."""
+    answers = {
+        "DescribeAccountAttributes": {"AccountAttributes": [{"Name": "ACCOUNT_TIER", "Value": "PRODUCTION"}]},
+        "DescribeSpendLimits": {
+            "SpendLimits": [
+                {"Name": "TEXT_MESSAGE_MONTHLY_SPEND_LIMIT", "EnforcedLimit": 500, "MaxLimit": 1000},
+                {"Name": "MEDIA_MESSAGE_MONTHLY_SPEND_LIMIT", "EnforcedLimit": 1, "MaxLimit": 1},
+            ]
+        },
+        "DescribePhoneNumbers": {
+            "PhoneNumbers": [
+                {"PhoneNumber": "+14155550199", "Status": "PENDING", "NumberCapabilities": []},
+                {"PhoneNumber": "+14155550101", "Status": "ACTIVE", "NumberCapabilities": ["SMS", "VOICE"]},
+            ]
+        },
+        "DescribePools": {"Pools": [{"PoolId": "pool-0123456789abcdef", "Status": "ACTIVE"}]},
+        "DescribeSenderIds": {"SenderIds": [{"SenderId": "ACME", "IsoCountryCode": "GB"}]},
+        "DescribeConfigurationSets": {
+            "ConfigurationSets": [
+                {
+                    "ConfigurationSetName": "otp",
+                    "EventDestinations": [
+                        {
+                            "EventDestinationName": "reports",
+                            "Enabled": True,
+                            "MatchingEventTypes": ["TEXT_ALL", "VOICE_ALL"],
+                            "SnsDestination": {"TopicArn": TOPIC},
+                        }
+                    ],
+                }
+            ]
+        },
+        **changes,
+    }
+    if not rightly_signed(received):
+        return refuse("InvalidSignatureException")
+    answer = answers[received.headers["x-amz-target"].rpartition(".")[2]]
+    return answer if isinstance(answer, Reply) else json_reply(200, answer)
+
+
+def look_at_sns(received: Received, **changes: Any) -> Reply:
+    """The same of SNS."""
+    limit = "<entry><key>MonthlySpendLimit</key><value>100</value></entry>"
+    answers = {
+        "GetSMSSandboxAccountStatus": "<IsInSandbox>false</IsInSandbox>",
+        "GetSMSAttributes": f"<attributes>{limit}</attributes>",
+        **changes,
+    }
+    if not rightly_signed(received):
+        return refuse_publish("SignatureDoesNotMatch", status=403)
+    answer = answers[dict(received.form)["Action"]]
+    return answer if isinstance(answer, Reply) else Reply(200, answer.encode(), {"Content-Type": "text/xml"})

@@ -92,3 +92,18 @@ def callback(raw: bytes, *, secret: str = APP_SECRET, signature: str | None = No
 def handshake(**changes: str) -> Callback:
     query = {"hub.mode": "subscribe", "hub.challenge": "1158201444", "hub.verify_token": VERIFY_TOKEN, **changes}
     return Callback("GET", "https://otp.example/callbacks/wa/shared", {}, b"", tuple(query.items()))
+
+
+def look(received: Received, **changes: Any) -> Reply:
+    """What Meta says of a registered number, by the first field that is asked for; `changes` replace some of it."""
+    answers = {
+        "platform_type": {"platform_type": "CLOUD_API", "quality_rating": "GREEN", "name_status": "APPROVED"},
+        "webhook_configuration": {
+            "webhook_configuration": {"application": "https://otp.example/callbacks/main/shared"},
+        },
+        **changes,
+    }
+    if received.method != "GET":
+        raise AssertionError("it was to look only")
+    answer = answers[received.path.partition("fields=")[2].partition(",")[0]]
+    return answer if isinstance(answer, Reply) else json_reply(200, {**answer, "id": PHONE_ID})

@@ -119,3 +119,30 @@ async def call_back(url: str, fields: list[tuple[str, str]], token: str = TOKEN)
         session.post(url, data=urlencode(fields).encode(), headers=headers) as response,
     ):
         return response.status, await response.read()
+
+
+NUMBER, SERVICE, TEMPLATE = "+14155550100", "MG" + "0c" * 16, "HX" + "0d" * 16
+
+
+def look(received: Received, **changes: object) -> Reply:
+    """What Twilio's resources say of a good account, by their last part of the path; `changes` replace some of it.
+    The account's answer holds its auth token, as the real one does."""
+    answers: dict[str, object] = {
+        f"{ACCOUNT}.json": {"sid": ACCOUNT, "status": "active", "type": "Full", "auth_token": TOKEN},
+        "Balance.json": {"account_sid": ACCOUNT, "balance": "12.50", "currency": "USD"},
+        "IncomingPhoneNumbers.json": {
+            "incoming_phone_numbers": [{"phone_number": NUMBER, "capabilities": {"sms": True, "voice": True}}]
+        },
+        "OutgoingCallerIds.json": {"outgoing_caller_ids": []},
+        "ShortCodes.json": {"short_codes": [{"short_code": "89203"}]},
+        "PhoneNumbers": {"phone_numbers": [{"phone_number": NUMBER}]},
+        "ShortCodes": {"short_codes": []},
+        "AlphaSenders": {"alpha_senders": []},
+        "Senders": {"senders": [{"sid": "XE0", "status": "ONLINE", "sender_id": f"whatsapp:{NUMBER}"}]},
+        "ApprovalRequests": {"sid": TEMPLATE, "whatsapp": {"status": "approved", "category": "AUTHENTICATION"}},
+        **changes,
+    }
+    if received.method != "GET":
+        raise AssertionError("it was to look only")
+    answer = answers[received.path.partition("?")[0].rpartition("/")[2]]
+    return answer if isinstance(answer, Reply) else json_reply(200, answer)

@@ -174,3 +174,22 @@ def _part(content: Mapping[str, Any]) -> str:
 
 def _b64(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def look(received: Received, **changes: Any) -> Reply:
+    """What Vonage says of a good account, by the last part of the path; `changes` replace some of it."""
+    answers = {
+        "get-balance": {"value": 10.28, "autoReload": False},
+        "numbers": {"count": 1, "numbers": [{"country": "US", "msisdn": "14155550100", "features": ["VOICE", "SMS"]}]},
+        APPLICATION: {
+            "id": APPLICATION,
+            "keys": {"public_key": public_pem()},
+            "capabilities": {"voice": {}, "messages": {}},
+        },
+        "calls": {"count": 0, "_embedded": {"calls": []}},
+        **changes,
+    }
+    if received.method != "GET":
+        raise AssertionError("it was to look only")
+    answer = answers[received.path.partition("?")[0].rpartition("/")[2]]
+    return answer if isinstance(answer, Reply) else json_reply(200, answer)

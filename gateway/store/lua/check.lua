@@ -42,8 +42,8 @@ if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait} end
 
 doc.n = doc.n + 1
 local bound = (doc.q or '') == args.context
-  and (args.phone == '' or args.phone == doc.p)
-  and (args.email == '' or args.email == doc.r)
+  and (args.phone == '' or (doc.P == 1 and args.phone == doc.p))
+  and (args.email == '' or (doc.R == 1 and args.email == doc.r))
 if bound and args.digests[doc.k] == doc.d then
   redis.call('DEL', guesses)
   journal('approved')
@@ -51,7 +51,7 @@ if bound and args.digests[doc.k] == doc.d then
   return answer('approved', 0, 0, true)
 end
 
-count(guesses, doc.y, doc.z)
+count(guesses, doc.o or doc.y, doc.u or doc.z)
 journal('wrong')
 if doc.n >= doc.m then
   journal('locked')

@@ -8,14 +8,16 @@ for _, due in ipairs(KEYS) do
   local found = room > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room) or {}
   for i = 1, #found, 2 do
     local id, key = found[i], base .. 'v:' .. found[i]
-    local doc = load(key)
-    if doc and doc.s == 'p' then
-      doc.v = doc.v + 1
-      save(key, doc)
+    local readable, doc = pcall(load, key)
+    if not readable or doc and doc.s == 'p' then
       redis.call('ZADD', due, now + args.lease, id)
+      if readable then
+        doc.v = doc.v + 1
+        save(key, doc)
+      end
       claimed[#claimed + 1] = id
       claimed[#claimed + 1] = found[i + 1]
-      claimed[#claimed + 1] = cmsgpack.pack(doc)
+      claimed[#claimed + 1] = readable and cmsgpack.pack(doc) or ''
     else
       redis.call('ZREM', due, id)
       orphans = orphans + 1
