@@ -225,10 +225,12 @@ class Unread(Exception):
 class Provider(Protocol):
     """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker.
 
-    Three things more are found by their names where a provider has them. `shared = True`: its reports come to the
+    Four things more are found by their names where a provider has them. `shared = True`: its reports come to the
     shared address and bring their tokens. `async receive(callback) -> Outcome`: what `read` does, for a vendor that has
     to be asked something on the way; it raises Unread as well, and is called instead of `read`. `inbound(callback) ->
     Outcome`: what `read` does, for what comes to the inbound address; it raises Forged for whatever is not signed.
+    `async examine(public_url) -> list[Finding]`: what it sees of its account without sending anything; see
+    channels.examination.
     """
 
     @property

@@ -118,7 +118,7 @@ class CodeSettings:
 class Counts(StrEnum):
     """What one limit counts."""
 
-    STARTS = "starts"  # what a person asks for: starts and resends
+    STARTS = "starts"  # what a person asks for: starts, and resends where the destination is counted
     SENDS = "sends"  # every message that goes out, the automatic fallback included
 
 

@@ -21,14 +21,14 @@ def command(config_file: Path) -> None:
     settings = loading.settings(config_file)
     from gateway.http import serve
     from gateway.http.carriers import Unbuildable
-    from gateway.store.embedded import InUse, NotStarted
+    from gateway.store.embedded import InUse, Lost, NotStarted
     from gateway.telemetry.logs import configure
     from gateway.telemetry.traffic import Unwritable
 
     configure(settings.config.log.level, _layout(settings))
     try:
         serve.run(settings, lambda addresses: _announce(settings, addresses))
-    except (serve.Unbound, Unbuildable, Unwritable, InUse, NotStarted) as fault:
+    except (serve.Unbound, Unbuildable, Unwritable, InUse, Lost, NotStarted) as fault:
         raise click.ClickException(str(fault)) from None
 
 

@@ -197,6 +197,14 @@ class EngineSettings(_Section):
     )
     idempotency: Annotated[Duration, within("1m", "7d")] = _length("24h", "How long an Idempotency-Key is remembered.")
 
+    @model_validator(mode="after")
+    def _replayable(self) -> Self:
+        if self.idempotency > self.tombstone:
+            raise ValueError(
+                "idempotency outlasts tombstone, so that a repeat could find nothing: write less than that"
+            )
+        return self
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

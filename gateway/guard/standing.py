@@ -89,12 +89,13 @@ class Standing:
         return True
 
     def _below(self) -> frozenset[str]:
-        """The measures that are surely bad, or of a bad provider, not yet good."""
+        """The measures that are surely bad, or were when it turned bad and are not yet good."""
         bands = {"delivery": self._terms.delivery, "conversion": self._terms.conversion}
         return frozenset(
             name
             for name, rate in self.rates.items()
-            if (rate.mean < bands[name].good if self.bad else rate.bounds()[1] < bands[name].bad)
+            if rate.bounds()[1] < bands[name].bad
+            or (self.bad and name in self._bad_for and rate.mean < bands[name].good)
         )
 
     def _still(self, now: int, below: frozenset[str]) -> bool:

@@ -49,10 +49,12 @@ class Tally:
 
     def over(self, since: int, until: int, enough: int | None = None) -> Sum:
         """The sum of the slices that lie between two times, whole: of the newest only, once they hold `enough`."""
-        first, last = -(-since // self._width), until // self._width
+        first, last = -(-since // self._width), min(until // self._width, max(self._slices, default=0) + 1)
         value = number = 0
-        for slice_ in sorted(self._slices, reverse=True):
-            if first <= slice_ < last and (enough is None or number < enough):
-                value += self._slices[slice_][0]
-                number += self._slices[slice_][1]
+        for slice_ in range(last - 1, first - 1, -1):
+            values, times = self._slices.get(slice_, (0, 0))
+            value += values
+            number += times
+            if enough is not None and number >= enough:
+                break
         return Sum(value, number)

@@ -127,9 +127,10 @@ class Gateway:
 
     async def drain(self, seconds: float) -> int:
         """Finish what is under way and give back the rest. Returns how many sends were given back."""
+        deadline = time.monotonic() + seconds
         self.worker.stop()
         await self.worker.drain(seconds)
-        return await self.engine.drain(seconds)
+        return await self.engine.drain(max(0.0, deadline - time.monotonic()))
 
     async def close(self) -> None:
         """Call it after `drain`: no send is under way any more, so what was replaced by a reload closes as well."""

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from gateway.config import Settings, load
 from gateway.http.app import Gateway, compose
+from gateway.http.protocol import Bounded
 from gateway.http.reload import Reloads
 from gateway.store import embedded
 
@@ -52,7 +53,8 @@ class Addresses:
 
 
 def run(settings: Settings, announce: Callable[[Addresses], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises Unbound, embedded.InUse and embedded.NotStarted before serving."""
+    """Serve until SIGTERM or SIGINT. Raises Unbound, embedded.InUse and embedded.NotStarted before serving, and
+    embedded.Lost when the embedded store ends by itself: whoever restarts this process restarts both."""
     with contextlib.ExitStack() as stack:
         config = settings.config
         api = stack.enter_context(_bound(config.server.host, config.server.port, "server"))
@@ -61,14 +63,14 @@ def run(settings: Settings, announce: Callable[[Addresses], None]) -> None:
             if config.metrics.enabled
             else None
         )
-        url = settings.store_url
+        url, store = settings.store_url, None
         if url == "embedded":
             store = embedded.start(config.store.directory, fsync=config.store.fsync)
             stack.callback(store.stop)
             url = store.url
         addresses = Addresses(_address(api), _address(metrics) if metrics else None)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, url, addresses, api, metrics, announce))
+            runner.run(_serve(settings, url, store, addresses, api, metrics, announce))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -105,6 +107,7 @@ def _address(listening: socket.socket) -> str:
 async def _serve(
     settings: Settings,
     store_url: str,
+    store: embedded.Embedded | None,
     addresses: Addresses,
     api: socket.socket,
     metrics: socket.socket | None,
@@ -128,8 +131,13 @@ async def _serve(
         gc.freeze()  # what start-up made lives as long as the process: no collection need look at it again
         announce(addresses)
         reloads.announce()
+        if store:
+            tasks.append(asyncio.create_task(_outlive(store, stop)))
         await stop.wait()
-        await _end(gateway, settings.config.engine.drain / 1000, list(listeners), serving)
+        lost = store is not None and store.process.poll() is not None
+        await _end(gateway, 0 if lost else settings.config.engine.drain / 1000, list(listeners), serving)
+        if lost:
+            raise embedded.Lost(settings.config.store.directory)
     finally:
         for task in tasks:
             task.cancel()
@@ -137,14 +145,23 @@ async def _serve(
         await gateway.close()
 
 
+async def _outlive(store: embedded.Embedded, stop: asyncio.Event) -> None:
+    """End the gateway when its store has ended: without it nothing can be answered, and nobody would start it again."""
+    while store.process.poll() is None:  # noqa: ASYNC110 - the kernel tells a parent by a signal that is not ours to take
+        await asyncio.sleep(0.5)
+    stop.set()
+
+
 async def _end(gateway: Gateway, seconds: float, listeners: list[Listener], serving: list[asyncio.Task[None]]) -> None:
     """Not ready, claim nothing, answer what was asked, let the sends end, give back the rest: measured until then."""
+    deadline = asyncio.get_running_loop().time() + seconds
     gateway.draining.begun = True
     gateway.log.info("gateway.stopping")
     gateway.worker.stop()
+    gateway.engine.begin_draining()
     listeners[0].should_exit = True
     await serving[0]
-    unfinished = await gateway.drain(seconds)
+    unfinished = await gateway.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
     for listener in listeners:
         listener.should_exit = True
     await asyncio.gather(*serving)
@@ -155,7 +172,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=Bounded,
         interface="asgi3",  # told, since a method would be taken for the older one
         ws="none",
         lifespan="off",

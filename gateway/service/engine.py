@@ -82,6 +82,8 @@ class Engine:
     async def settled(self, verification: str, wait: float) -> Verification | None:
         """Wait until a provider accepted a message of this verification, nothing is left to try, or `wait` seconds are
         over (None). Only for a verification whose first send runs in this process."""
+        if self._draining:
+            return None
         future: asyncio.Future[Verification] = asyncio.get_running_loop().create_future()
         self._waiting[verification] = future
         try:

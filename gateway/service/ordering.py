@@ -1,7 +1,7 @@
 """Which provider of a step goes first: the policy says how that is decided, and here it is, once for a verification.
 
-Chance is drawn from the verification's random id. So an order can be worked out again from the id, the weights and the
-log, and a repeated start can't be used to pick a provider.
+Chance is drawn from the verification's random id, so that an order can be worked out again from the id, the weights and
+the log.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -26,6 +27,16 @@ class InUse(Exception):
 
 class NotStarted(Exception):
     """The server ended, or did not answer, while it started."""
+
+
+class Lost(Exception):
+    """The server ended while it was needed."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(
+            f"the embedded store ended by itself: see {directory / 'valkey.log'}. What it synced is on disk: start the "
+            "gateway again."
+        )
 
 
 @dataclass(slots=True)
@@ -165,34 +176,45 @@ def _end_orphan(path: Path, timeout: float) -> None:
         return
     client = _connect(path)
     if client:
-        with client:
+        with client, contextlib.suppress(OSError):  # it may end by itself at this very moment
             client.sendall(b"SHUTDOWN\r\n")
         _until(lambda: _silent(path), timeout, "a server that was left behind does not stop")
     path.unlink(missing_ok=True)
 
 
 def _wait(process: subprocess.Popen[bytes], path: Path, log: Path, timeout: float) -> None:
-    def ready() -> bool:
+    def ready() -> bool | None:
         if process.poll() is not None:
             raise NotStarted(f"the embedded store ended at once (exit {process.returncode}): see {log}")
-        client = _connect(path)
-        if client is None:
-            return False
-        with client:
-            client.sendall(b"PING\r\n")
-            return client.recv(16).startswith(b"+PONG")
+        answer = _ping(path)
+        return None if answer.startswith(b"-LOADING") else answer.startswith(b"+PONG")
 
     try:
         _until(ready, timeout, f"the embedded store does not answer: see {log}")
-    except NotStarted:
+    except BaseException:
         process.kill()
         process.wait()
         raise
 
 
-def _until(done: Callable[[], bool], timeout: float, problem: str) -> None:
+def _ping(path: Path) -> bytes:
+    client = _connect(path)
+    if client is None:
+        return b""
+    with client:
+        try:
+            client.sendall(b"PING\r\n")
+            return client.recv(16)
+        except OSError:
+            return b""
+
+
+def _until(done: Callable[[], bool | None], timeout: float, problem: str) -> None:
+    """Wait for `done`, at most `timeout` seconds after it last said None: not yet, but at work on it."""
     end = time.monotonic() + timeout
-    while not done():
+    while not (state := done()):
+        if state is None:
+            end = time.monotonic() + timeout
         if time.monotonic() > end:
             raise NotStarted(problem)
         time.sleep(0.005)

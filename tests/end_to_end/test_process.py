@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -159,3 +162,36 @@ def test_promtool_finds_nothing_wrong_with_the_metrics(gateway: Process) -> None
     gateway.start_one("+14155550100", purpose="payment")
     checked = subprocess.run(["promtool", "check", "metrics"], input=gateway.metrics(), capture_output=True, text=True)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_an_endless_head_is_refused_and_its_memory_given_back(gateway: Process) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        with suppress(OSError):
+            for n in range(64):
+                client.sendall(b"X-%d: %s\r\n" % (n, b"y" * 8_000))
+        with suppress(OSError):
+            assert client.recv(100).startswith((b"HTTP/1.1 431", b""))
+    assert gateway.call("GET", "/livez").status == 200
+
+
+def test_when_its_store_is_killed_the_gateway_says_so_and_ends(data: Path) -> None:
+    with Process(data) as gateway:
+        children = Path(f"/proc/{gateway.process.pid}/task/{gateway.process.pid}/children").read_text().split()
+        store = next(pid for pid in children if "valkey" in Path(f"/proc/{pid}/cmdline").read_text())
+        os.kill(int(store), signal.SIGKILL)
+        assert gateway.process.wait(10) == 1
+        assert "Error: the embedded store ended by itself: see " in gateway.log.read_text()
+
+
+def test_a_start_that_waits_is_answered_when_the_gateway_is_told_to_stop(data: Path) -> None:
+    with Process(data) as gateway, ThreadPoolExecutor() as pool:
+        body = {"to": {"phone": "+14155550107"}}  # the provider does not answer before its deadline
+        waiting = pool.submit(lambda: gateway.call("POST", "/v1/verifications", body, Prefer="wait=30"))
+        eventually(lambda: '"event":"verification.started"' in gateway.log.read_text())
+        began = time.monotonic()
+        assert gateway.stop(signal.SIGTERM, timeout=30) == 0
+        answer = waiting.result()
+        assert (answer.status, answer.json["status"]) == (201, "pending")
+        assert time.monotonic() - began < 16  # the one send that is under way, and no further one

@@ -43,7 +43,7 @@ class Market:
     order: str = "fixed"
     weights: tuple[tuple[str, int], ...] = ()
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)
-    pace: float = 2.0  # verifications a second
+    pace: float = 1.0  # verifications a second
 
     def __post_init__(self) -> None:
         self.ms = 1_800_000_000_000

@@ -1,4 +1,4 @@
-"""The order of a verification's providers: by weight, by what is known of them, less those that are off, and explained."""
+"""The order of a verification's providers: by weight, by what is known of them, less those that are off."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.contract import ErrorClass, SendError
 from gateway.guard.judge import Judge, Way
 from gateway.guard.standing import Terms
 from gateway.service.ordering import Chance, weighted
@@ -105,8 +106,6 @@ async def test_a_bad_provider_is_behind_in_a_fixed_order_and_the_journal_says_wh
 
 
 async def test_a_bad_provider_is_still_there_when_the_other_is_at_fault(world: World) -> None:
-    from channels.contract import ErrorClass, SendError
-
     judging(world, "one")
     world.two.scripts.append(SendError(ErrorClass.PROVIDER_DOWN))
     v = await world.start()

@@ -131,7 +131,7 @@ async def store(settings: Settings) -> list[Finding]:
 
 def _unreached(error: Exception) -> Finding:
     """Errors of the client quote addresses and commands: only the kind is told."""
-    if isinstance(error, AuthenticationError):
+    if AuthenticationError in (type(error), type(error.__cause__)):  # the client wraps it while it connects
         return fault("store", "refuses the user or the password", REMEDIES["login"], ANCHOR)
     return fault("store", f"does not answer ({type(error).__name__})", REMEDIES["store"], ANCHOR)
 
