@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from channels.contract import (
     Answer,
@@ -60,11 +61,12 @@ class Settings(ProviderSettings):
         "the work need one secret, for each may receive what another has signed.",
     )
 
-    @field_validator("base_url")
-    @classmethod
-    def _no_url(cls, url: str | None) -> None:
-        if url is not None:
-            raise ValueError("the simulator has no base_url: it calls only the gateway, at its public address")
+    def where(self, url: str) -> str:
+        """An address of the gateway, at the base_url's host when there is one."""
+        if self.base_url is None:
+            return url
+        parsed = urlsplit(url)
+        return self.base_url + urlunsplit(("", "", parsed.path, parsed.query, ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,7 @@ class Simulator:
         """The gateway's reply, or one word for why there is none."""
         headers = {SIGNATURE: self._sign(body), "Content-Type": "application/json"}
         try:
-            return await self._http.request(method, url, headers=headers, body=body)
+            return await self._http.request(method, self._settings.where(url), headers=headers, body=body)
         except SendError as error:
             return error.vendor_code
 

@@ -14,11 +14,12 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Literal, Self, TypeVar, cast
+from typing import Annotated, Literal, Self, TypeVar, cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import aiosmtplib
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from channels import remedies
 from channels.contract import (
@@ -53,6 +54,13 @@ _ADDRESS = re.compile(rf"(?!.*=\?){_PLAIN}{{1,64}}@{_PLAIN}{{1,255}}")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def _server(url: str) -> str:
+    parsed = urlsplit(url)
+    if parsed.scheme != "smtp" or not parsed.hostname or parsed.path or parsed.query or "@" in parsed.netloc:
+        raise ValueError("write an address like smtp://mail.example.org:587, and nothing after it")
+    return url
+
+
 class Settings(ProviderSettings):
     """An SMTP account."""
 
@@ -80,11 +88,18 @@ class Settings(ProviderSettings):
     )
     concurrency: int = Field(4, ge=1, le=100, description="Connections to the server at once, at the most.")
 
-    @field_validator("base_url")
-    @classmethod
-    def _no_url(cls, url: str | None) -> None:
-        if url is not None:
-            raise ValueError("smtp has no base_url: write host and port")
+    base_url: Annotated[str, AfterValidator(_server)] | None = Field(
+        None, description="Another address of the server, such as smtp://127.0.0.1:2525, in place of host and port."
+    )
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """Where to connect to."""
+        port = self.port or _PORTS[self.security]
+        if self.base_url is None:
+            return self.host, port
+        parsed = urlsplit(self.base_url)
+        return parsed.hostname or self.host, parsed.port or port
 
     @field_validator("from_address", "reply_to")
     @classmethod
@@ -291,8 +306,8 @@ class Smtp:
     async def _open(self, expires: float) -> aiosmtplib.SMTP:
         settings = self._settings
         client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port or _PORTS[settings.security],
+            hostname=settings.server[0],
+            port=settings.server[1],
             use_tls=settings.security == "tls",
             start_tls=settings.security == "starttls",
             tls_context=self._tls,

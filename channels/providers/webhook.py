@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_validator
 
@@ -69,11 +70,13 @@ class Settings(ProviderSettings):
             raise ValueError("leave the user, the password and the fragment out: requests are signed instead")
         return str(parsed)
 
-    @field_validator("base_url")
-    @classmethod
-    def _no_base(cls, url: str | None) -> None:
-        if url is not None:
-            raise ValueError("a webhook has no base_url: write url")
+    @property
+    def address(self) -> str:
+        """The url, at the base_url's host when there is one."""
+        if self.base_url is None:
+            return self.url
+        parsed = urlsplit(self.url)
+        return self.base_url + urlunsplit(("", "", parsed.path, parsed.query, ""))
 
 
 class Webhook:
@@ -97,7 +100,7 @@ class Webhook:
         body = _encode(message, at)
         signed = signing.headers(self._keys, message.reference.replace(".", "-"), at, body)
         reply = await self._transport.request(
-            "POST", self._settings.url, headers={"Content-Type": "application/json", **signed}, body=body
+            "POST", self._settings.address, headers={"Content-Type": "application/json", **signed}, body=body
         )
         if not reply.ok:
             raise self._refusal(reply)
@@ -126,7 +129,7 @@ class Webhook:
         return [*found, unknown("secret", "only a message shows whether the sender accepts it; --send-to sends one")]
 
     async def _reached(self, inquiry: Inquiry) -> Finding:
-        reply = await self._transport.request("HEAD", self._settings.url)
+        reply = await self._transport.request("HEAD", self._settings.address)
         inquiry.note(reply)
         if reply.status >= 500 or 300 <= reply.status < 400:
             remedy = inquiry.remedies.by_finding["answer"]

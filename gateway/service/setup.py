@@ -112,7 +112,6 @@ class Setup:
     times: Times = field(default_factory=Times)
     record: Record | None = None  # of decisions, to be asked again; None when nobody wants it
     most_sends: int = 2_000  # messages under way at once in this process; more is overload
-    callbacks: frozenset[str] = frozenset()  # the providers that report back
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured

@@ -61,8 +61,8 @@ class LimitSettings(BaseModel):
     window: Annotated[Duration, within("1s", "31d")] = Field(description="The length of the sliding window.")
     counts: Counts = Field(
         Counts.STARTS,
-        description="starts: what a person asks for (of resends, only per: destination knows); sends: every message, the "
-        "fallback's too.",
+        description="starts: what a person asks for (of resends, only per: destination knows); "
+        "sends: every message, the fallback's too.",
     )
     scope: Literal["policy", "app", "all"] = Field(
         "policy", description="What shares one counter: this policy in one app, all policies of the app, or all apps."

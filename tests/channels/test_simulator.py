@@ -386,6 +386,12 @@ async def test_a_channel_that_it_was_not_given_is_refused(clock: Time) -> None:
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
+def test_a_base_url_stands_in_for_the_gateways_public_address() -> None:
+    inside = Settings(type="simulator", base_url="http://127.0.0.1:8080")
+    assert inside.where("https://otp.example/callbacks/s/t?answer=1") == "http://127.0.0.1:8080/callbacks/s/t?answer=1"
+    assert Settings(type="simulator").where("https://otp.example/callbacks/s/t") == "https://otp.example/callbacks/s/t"
+
+
 def test_production_refuses_the_simulator() -> None:
     settings = Settings(type="simulator")
     with pytest.raises(ValueError, match=r"providers\.pretend: the simulator shows every code"):
@@ -396,7 +402,7 @@ def test_production_refuses_the_simulator() -> None:
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"base_url": "http://127.0.0.1"}, "the simulator has no base_url"),
+        ({"base_url": "mail.example"}, "valid URL"),
         ({"channels": []}, "at least 1 item"),
         ({"channels": ["fax"]}, "sms"),
         ({"history": 0}, "greater than or equal to 1"),

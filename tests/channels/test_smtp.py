@@ -235,7 +235,7 @@ async def test_mail_servers_call_nobody_back() -> None:
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"base_url": "http://127.0.0.1"}, "smtp has no base_url: write host and port"),
+        ({"base_url": "http://127.0.0.1"}, "write an address like smtp://mail.example.org:587"),
         ({"username": "gateway"}, "write both username and password, or neither"),
         ({"password": {"env": "X"}}, "write both username and password, or neither"),
         (LOGIN, "security none would send the password in the clear"),
@@ -252,6 +252,12 @@ async def test_mail_servers_call_nobody_back() -> None:
 def test_a_setting_that_cannot_work_is_refused_with_the_remedy(keys: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         settings(**keys)
+
+
+def test_a_base_url_stands_in_for_host_and_port() -> None:
+    assert settings(2525).server == ("127.0.0.1", 2525)
+    assert settings(2525, base_url="smtp://mail.test:2526").server == ("mail.test", 2526)
+    assert settings(base_url="smtp://mail.test", port=None).server == ("mail.test", 25)
 
 
 def test_production_refuses_plain_text_unless_the_operator_says_so() -> None:

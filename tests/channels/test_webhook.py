@@ -376,13 +376,20 @@ async def test_a_client_that_logs_its_requests_is_noticed(
         ),
         ({"channels": []}, "at least 1 item"),
         ({"channels": ["pigeon"]}, "sms"),
-        ({"base_url": "https://sender.example"}, "a webhook has no base_url: write url"),
+        ({"base_url": "sender.example"}, "valid URL"),
         ({"secret": "whsec_in_the_clear"}, "SecretRef"),
     ],
 )
 def test_a_fault_in_the_configuration_says_what_to_write(changes: dict[str, Any], remedy: str) -> None:
     with pytest.raises(ValueError, match=remedy):
         settings(**changes)
+
+
+def test_a_base_url_stands_in_for_the_urls_host() -> None:
+    assert (
+        settings(url="https://a.example/otp?x=1", base_url="http://127.0.0.1:9").address == "http://127.0.0.1:9/otp?x=1"
+    )
+    assert settings(url="https://a.example/otp").address == "https://a.example/otp"
 
 
 def surroundings(secret: str = sender.SECRET, *, production: bool = True) -> Context:
