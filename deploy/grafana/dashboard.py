@@ -161,12 +161,33 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Breakers",
             ((f"max by (provider, channel) (otp_breaker_state{{{PICK}}})", "{{provider}} {{channel}}"),),
-            says="0 closed, 1 half open, 2 open.",
+            says="0 closed, 1 half open, 2 open; of the worst group of countries.",
         ),
         Panel(
             "Callbacks",
             ((_rate("otp_callbacks_total", "provider, result", 'provider=~"$provider"'), "{{provider}} {{result}}"),),
             "reqps",
+        ),
+        Panel(
+            "Delivered in time, and verified",
+            (
+                (
+                    f"min by (provider, channel, measure) (otp_provider_share{{{PICK}}})",
+                    "{{provider}} {{channel}} {{measure}}",
+                ),
+            ),
+            "percentunit",
+            says="What providers are judged by: the worst group of countries, as the worst process sees it.",
+        ),
+        Panel(
+            "Behind the others",
+            ((f"max by (provider, channel) (otp_provider_bad{{{PICK}}})", "{{provider}} {{channel}}"),),
+            says="1 while the provider is judged bad for at least one group of countries.",
+        ),
+        Panel(
+            "Switched off",
+            (('max by (provider) (otp_provider_disabled{provider=~"$provider"})', "{{provider}}"),),
+            says="1 while an operator has the provider switched off.",
         ),
     ),
     "Fallback": (
@@ -245,6 +266,21 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("Store operations", ((_rate("otp_store_seconds_count", "operation"), "{{operation}}"),), "ops"),
         Panel("Store time, p99", ((_quantile(0.99, "otp_store_seconds", "operation"), "{{operation}}"),), "s"),
         Panel("Store errors", ((_rate("otp_store_errors_total", "operation"), "{{operation}}"),), "ops"),
+        Panel("Reloads in an hour", (("sum by (result) (increase(otp_config_reload_total[1h]))", "{{result}}"),)),
+        Panel(
+            "Age of the configuration",
+            (
+                ("time() - min(otp_config_last_reload_success_timestamp_seconds)", "oldest"),
+                ("time() - max(otp_config_last_reload_success_timestamp_seconds)", "newest"),
+            ),
+            "s",
+            says="Far apart after a reload: a process was not told, or refused.",
+        ),
+        Panel(
+            "Decisions not recorded",
+            (("sum(increase(otp_traffic_lost_total[5m]))", "lines lost"),),
+            says="The record that policies are tried on has gaps: the disk is too slow, full or gone.",
+        ),
     ),
     "Cost": (
         Panel(

@@ -12,6 +12,7 @@ import pytest
 from channels.contract import ErrorClass, Message, Receipt, SendError
 from gateway.core.machine import Pace
 from gateway.core.model import AttemptStatus, Verification
+from gateway.service.requests import Denied, Overloaded
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import Store
 from tests.support.world import EMAIL, PHONE, World
@@ -269,3 +270,68 @@ async def test_a_process_that_is_full_claims_nothing_more(worlds: Worlds, twin: 
     world.clock.forward(16)
     await world.worker._round()
     assert world.metric("otp_timer_lateness_seconds_count") == 0
+
+
+async def test_while_an_outcome_can_not_be_written_the_same_process_does_not_send_again(world: World) -> None:
+    world.wire(replace(world.setup, store=Away(world, 3, lost_answer=False)))
+    v = (await world.begin()).verification
+    await asyncio.sleep(0)  # the send is out, and its outcome waits for the store
+    world.clock.forward(16)
+    for _ in range(3):
+        await world.worker.tick()
+    await world.settle()
+    assert [m.reference for m in world.sent] == [f"{v.id}.1"]
+    assert _statuses(await world.verifications.read("shop", v.id)) == [("one", "sent")]
+
+
+async def test_a_process_that_was_stopped_after_its_claim_sends_nothing_after_an_approval(
+    world: World, twin: Twin
+) -> None:
+    world.one.scripts = [_never()]
+    v = (await world.begin()).verification
+    await asyncio.sleep(0.01)
+    code = world.code(v)
+    zombie = twin(world)
+    zombie.clock.forward(16)
+    claimed = await zombie.store.claim(15_000, 10)
+    assert (await world.check(v, code)).verdict == "approved"
+    await zombie.engine.due(claimed.due[0].stored)
+    await zombie.settle()
+    assert zombie.sent == []
+    assert "lease.lost" in {line["event"] for line in zombie.logged}
+
+
+async def test_a_lease_that_was_given_back_too_early_starts_no_fallback(world: World) -> None:
+    v = await world.start()
+    await world.store.release([v.id])
+    await world.after(1)
+    assert _statuses(await world.verifications.read("shop", v.id)) == [("one", "sent")]
+    await world.after(30)
+    assert _statuses(await world.verifications.read("shop", v.id)) == [("one", "silent"), ("one", "sent")]
+
+
+async def test_a_document_that_can_not_be_read_holds_up_nobody_else(world: World) -> None:
+    good, bad = await world.start(), await world.start(phone="+14155550124")
+    keys = [key async for key in world.client.scan_iter(f"{world.prefix}:*:v:{bad.id}")]
+    await world.client.set(keys[0], b"\xc1 of another make", keepttl=True)
+    await world.after(31)
+    assert _statuses(await world.verifications.read("shop", good.id)) == [("one", "silent"), ("one", "sent")]
+    said = [line["verification"] for line in world.logged if line["event"] == "timer.failed"]
+    assert said == [bad.id]
+
+
+async def test_a_full_process_refuses_a_resend_as_it_refuses_a_start(worlds: Worlds) -> None:
+    world = worlds(most_sends=1)
+    v = await world.start()
+    world.one.scripts = [_never()]
+    await world.begin(phone="+14155550124")
+    await asyncio.sleep(0.01)
+    with pytest.raises(Overloaded):
+        await world.verifications.resend("shop", v.id, None)
+
+
+async def test_nothing_is_resent_that_would_come_too_late(world: World) -> None:
+    v = await world.start()
+    world.clock.forward(541)  # of the ten minutes that the code lives
+    with pytest.raises(Denied):
+        await world.verifications.resend("shop", v.id, None)
