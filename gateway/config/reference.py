@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -86,7 +87,7 @@ def _inherited(key: str, schema: type[ProviderSettings]) -> bool:
 def _tables(path: str, model: type[BaseModel]) -> Iterator[str]:
     yield f"## {path or 'The sections'}"
     if path:
-        yield (model.__doc__ or "").strip()
+        yield inspect.cleandoc(model.__doc__ or "")  # Python 3.13 takes the indentation out itself
     yield _table(model)
     yield from _below(path, model)
 
