@@ -22,7 +22,7 @@ _SUSPECT = re.compile(
     r"|(?P<email>[^\s@<>\"']{1,64}(?:@|%40)[^\s@<>\"',;)]+)"
     r"|(?P<key>otp_[A-Za-z0-9_-]{16,}|whsec_[A-Za-z0-9+/=_-]+)"
 )
-_MASKED_EMAIL = re.compile(r".\*\*@")
+_MASKED_EMAIL = re.compile(r".\*\*@[A-Za-z0-9.-]+")
 _DIGITS = re.compile(r"\d{4,}")
 
 
@@ -48,7 +48,7 @@ def text(value: str) -> str:
 
 def _mask(match: re.Match[str]) -> str:
     found = match.group()
-    if match.lastgroup == "email" and _MASKED_EMAIL.match(found):
+    if match.lastgroup == "email" and _MASKED_EMAIL.fullmatch(found):
         return found
     return f"[{match.lastgroup}]"
 
