@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 TESTS ?= tests
 
+# The command of a checkout, as `pip install .` makes it elsewhere.
+COMMAND = printf '%s\n' '\#!/bin/sh' 'PYTHONPATH="$(CURDIR)" exec "$(abspath $(BIN))/python" -m gateway "$$@"' \
+	> $(BIN)/otp-gateway && chmod +x $(BIN)/otp-gateway
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check fix bench lock clean
 
@@ -23,11 +27,13 @@ $(VENV)/bin/python:
 $(VENV)/.run: requirements.lock | $(VENV)/bin/python
 	@echo "Installing the locked dependencies into $(VENV) ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@$(COMMAND)
 	@touch $@
 
 $(VENV)/.dev: requirements.lock requirements-dev.lock | $(VENV)/bin/python
 	@echo "Installing the locked development dependencies into $(VENV) ..."
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	@$(COMMAND)
 	@touch $@ $(VENV)/.run
 
 run: $(VENV)/.run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
@@ -16,7 +17,7 @@ from gateway.cli import client
 @client.where
 def command(verification: str, code: str, url: str, key_file: Path, as_json: bool) -> None:
     """Try CODE for VERIFICATION, the id that `send` printed. Ends with 0 only when the code is right."""
-    answer = client.call(url, key_file, f"/v1/verifications/{verification}/check", {"code": code})
+    answer = client.call(url, key_file, f"/v1/verifications/{quote(verification, safe='')}/check", {"code": code})
     approved = answer["approved"]
     if as_json:
         click.echo(json.dumps(answer, indent=2))

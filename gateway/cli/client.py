@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import urllib.error
@@ -42,6 +43,8 @@ def call(
     url: str, key_file: Path, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """The answer to a POST. Ends the command with 1 and the problem's own words when it is refused."""
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError("--url: write where the gateway answers, such as http://127.0.0.1:8080")
     request = urllib.request.Request(  # noqa: S310 - the address is the operator's own
         url.rstrip("/") + path,
         data=json.dumps(body).encode(),
@@ -57,28 +60,32 @@ def call(
             return found
     except urllib.error.HTTPError as refusal:
         raise click.ClickException(_told(refusal)) from None
-    except (OSError, ValueError) as fault:
+    except (ValueError, http.client.HTTPException):
+        raise click.ClickException(f"what answers at {url} is no gateway: name another --url.") from None
+    except OSError as fault:
         reason = getattr(fault, "reason", fault)
         raise click.ClickException(f"no gateway answers at {url}: {reason}. Start it, or name another --url.") from None
 
 
 def _key(file: Path) -> str:
-    key = os.environ.get("OTP_GATEWAY_API_KEY")
-    if key:
-        return key.strip()
     try:
-        return file.read_text(encoding="ascii").strip()
+        key = (os.environ.get("OTP_GATEWAY_API_KEY") or file.read_text(encoding="ascii")).strip()
     except (OSError, UnicodeDecodeError):
+        key = ""
+    if not key:
         raise click.ClickException(
             f"there is no API key in {file}: set OTP_GATEWAY_API_KEY, or name another --key-file."
-        ) from None
+        )
+    if not key.isascii() or not key.isprintable():
+        raise click.ClickException("the API key holds characters that no key has: copy it again.")
+    return key
 
 
 def _told(refusal: urllib.error.HTTPError) -> str:
     try:
         problem = json.load(refusal)
     except ValueError:
-        return f"refused with status {refusal.code}"
+        return f"refused with status {refusal.code}, and not as a gateway refuses: is --url right?"
     lines = [f"{problem.get('code', refusal.code)}: {problem.get('detail') or problem.get('title', '')}"]
     lines += [f"  {error.get('pointer')}: {error.get('reason')}" for error in problem.get("errors", ())]
     if refusal.headers.get("Retry-After"):

@@ -43,4 +43,6 @@ def command(
     for attempt in answer["attempts"]:
         reason = f" ({attempt['reason']})" if attempt["reason"] else ""
         click.echo(f"  {attempt['channel']} by {attempt['provider']}: {attempt['status']}{reason}", err=True)
+    if all(attempt["status"] == "failed" for attempt in answer["attempts"]):
+        raise click.ClickException("no provider took the message: the reasons stand above")
     click.echo(f"  then: otp-gateway check {answer['id']} CODE", err=True)
