@@ -129,8 +129,8 @@ async def _serve(
             await listener.up.wait()
         gc.collect()
         gc.freeze()  # what start-up made lives as long as the process: no collection need look at it again
+        reloads.announce()  # before anybody is told that it serves: who is told may ask for a reload at once
         announce(addresses)
-        reloads.announce()
         if store:
             tasks.append(asyncio.create_task(_outlive(store, stop)))
         await stop.wait()
