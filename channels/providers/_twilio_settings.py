@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from channels.contract import Channel, ProviderSettings, SecretRef
+from channels.providers._senders import nearest
 
 
 def _form(pattern: str, remedy: str) -> BeforeValidator:
@@ -104,15 +105,6 @@ class Settings(ProviderSettings):
         ]
 
 
-def by_language(choices: Mapping[str, str], language: str) -> str | None:
-    """The choice for a language tag, or for the nearest shorter one: zh-Hant-TW, zh-Hant, zh. None: there is none."""
-    folded = {tag.lower(): choice for tag, choice in choices.items()}
-    tag = language.lower()
-    while tag and tag not in folded:
-        tag = tag.rpartition("-")[0]
-    return folded.get(tag)
-
-
 # The languages that <Say> speaks without a voice being named: the 26 of Twilio's former voice "alice", from which
 # the present defaults came (TwiML Say, attribute language). Others need a voice, and that is the operator's choice.
 # That a named voice speaks its own language when no language is given is from memory, and unverified.
@@ -140,4 +132,4 @@ _SAY_LANGUAGES: Mapping[str, str] = {
 
 def say_language(language: str) -> str:
     """Twilio's tag for a language tag of ours, and English for a language that needs a voice to be named."""
-    return by_language(_SAY_LANGUAGES, language) or "en-US"
+    return nearest(_SAY_LANGUAGES, language) or "en-US"

@@ -38,8 +38,9 @@ from channels.contract import (
     vendor_code,
 )
 from channels.examination import Finding, Inquiry
+from channels.providers._senders import nearest
 from channels.providers._twilio_examination import Account
-from channels.providers._twilio_settings import Settings, by_language, say_language
+from channels.providers._twilio_settings import Settings, say_language
 from channels.transport import Reply, Transport, refused
 
 __all__ = ["Settings", "Twilio", "build"]
@@ -194,7 +195,7 @@ class Twilio:
         return await self._account.messages.create_async(
             to=f"whatsapp:{message.to}",
             from_=f"whatsapp:{sender}",  # the settings and the policy hold the bare number
-            content_sid=by_language(templates, message.wording.language) or self._settings.whatsapp_content_sid,
+            content_sid=nearest(templates, message.wording.language) or self._settings.whatsapp_content_sid,
             content_variables=json.dumps({"1": message.code}),
             **_given(status_callback=message.callback_url),
         )
@@ -224,7 +225,7 @@ class Twilio:
             response.hangup()
             return str(response)
         language = message.wording.language
-        voice = by_language(self._settings.voices, language)
+        voice = nearest(self._settings.voices, language)
         say = {"voice": voice} if voice else {"language": say_language(language)}
         response.say(message.wording.spoken or message.wording.text, **say)  # the wording says the code twice itself
         return str(response)
