@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
@@ -156,8 +156,8 @@ what people write back, once the operator has entered it there."""
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """What a person wrote to one of the account's numbers. The gateway looks for STOP and START in it, keeps nothing
-    else of it, and shows it nowhere."""
+    """What a person wrote to one of the account's numbers, in a callback that the vendor signed; no other is believed.
+    The gateway looks for STOP and START in it, keeps nothing else of it, and shows it nowhere."""
 
     channel: Channel
     sender: str = field(repr=False)  # in E.164, with its plus
@@ -182,7 +182,7 @@ class Outcome:
     reports: tuple[DeliveryReport, ...] = ()
     wants_message: bool = False  # the vendor waits for the message of this attempt: see Provider.answer
     answer: Answer | None = None  # what to answer, where the vendor looks for more than 204: a handshake
-    texts: tuple[InboundText, ...] = ()  # what people wrote; only of Provider.inbound
+    texts: tuple[InboundText, ...] = ()  # what people wrote, at the inbound address or among the reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +225,8 @@ class Unread(Exception):
 class Provider(Protocol):
     """One account with one vendor. Its requests keep their own deadline; the gateway adds a cap and a breaker.
 
-    Four things more are found by their names where a provider has them. `shared = True`: its reports come to the
-    shared address and bring their tokens. `async receive(callback) -> Outcome`: what `read` does, for a vendor that has
-    to be asked something on the way; it raises Unread as well, and is called instead of `read`. `inbound(callback) ->
-    Outcome`: what `read` does, for what comes to the inbound address; it raises Forged for whatever is not signed.
-    `async examine(public_url) -> list[Finding]`: what it sees of its account without sending anything; see
-    channels.examination.
+    What not every vendor has is a protocol of its own: Shared, Receiving, Hearing, Pricing, and Examinable in
+    channels.examination. A provider has one by having its members.
     """
 
     @property
@@ -249,6 +245,42 @@ class Provider(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """A provider whose reports may come to the shared address and bring their tokens."""
+
+    @property
+    def shared(self) -> bool: ...
+
+
+@runtime_checkable
+class Receiving(Protocol):
+    """A provider whose vendor has to be asked something before a callback can be judged."""
+
+    async def receive(self, callback: Callback) -> Outcome:
+        """What `read` does, and is called instead of it. Raises Forged, and Unread."""
+        ...
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A provider that understands what comes to the inbound address."""
+
+    def inbound(self, callback: Callback) -> Outcome:
+        """What people wrote. Raises Forged for whatever is not signed: anybody can guess that address."""
+        ...
+
+
+@runtime_checkable
+class Pricing(Protocol):
+    """A provider whose vendor tells the price of a message only when it is asked, some time after the delivery."""
+
+    async def price(self, message_id: str) -> Cost | None:
+        """What that message cost; None while the vendor doesn't know it yet. Uses no connection that a message may
+        need. Raises SendError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from channels.contract import (
     Cost,
     DeliveryReport,
     Forged,
+    InboundText,
     Message,
     Outcome,
     Receipt,
@@ -229,8 +230,9 @@ class Aws:
 
     def _outcome(self, envelope: Envelope) -> Outcome:
         """What a genuine message says. Numbers in it are never looked at: the context tells whose event it is."""
-        report = self._report(json_object(envelope["Message"])) if envelope["Type"] == NOTIFICATION else None
-        return Outcome((report,)) if report else Outcome()
+        content = json_object(envelope["Message"]) if envelope["Type"] == NOTIFICATION else {}
+        report, text = self._report(content), _written(content)
+        return Outcome((report,) if report else (), texts=(text,) if text else ())
 
     def _report(self, event: Mapping[str, Any]) -> DeliveryReport | None:
         name, context = event.get("eventType"), event.get("context")
@@ -272,6 +274,14 @@ def _names(reply: Reply) -> list[str]:
     wrong = [str(f.get("Name", "")).lower() for f in fields if isinstance(f, dict)] if isinstance(fields, list) else []
     destination = f"{name}:DestinationPhoneNumber" if "destinationphonenumber" in wrong else ""
     return [one for one in (destination, vendor_code(content.get("Reason")), name) if one]
+
+
+def _written(content: Mapping[str, Any]) -> InboundText | None:
+    """A text to a number that has two-way SMS (User Guide, "Example of a two-way SMS message payload")."""
+    sender, text = content.get("originationNumber"), content.get("messageBody")
+    if "inboundMessageId" not in content or not isinstance(sender, str) or not isinstance(text, str):
+        return None
+    return InboundText(Channel.SMS, sender, text)
 
 
 def _message_id(value: object) -> str:

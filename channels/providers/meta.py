@@ -24,6 +24,7 @@ from channels.contract import (
     DeliveryReport,
     ErrorClass,
     Forged,
+    InboundText,
     Message,
     Outcome,
     ProviderSettings,
@@ -42,7 +43,7 @@ from channels.transport import Reply, Transport, refused
 API = "https://graph.facebook.com"
 
 BATCH = 1000
-"""Status reports that are read from one request. Meta puts no more into one."""
+"""Status reports, or messages of people, that are read from one request. Meta puts no more into one."""
 
 _PHONE_ID = r"[0-9]{5,20}"
 _NO_ID = "write the phone number ID, digits only: WhatsApp Manager, API Setup; not the number itself"
@@ -133,9 +134,14 @@ class Meta:
         if callback.method == "GET":
             return Outcome(answer=self._handshake(dict(callback.query)))
         self._check(callback)
-        statuses = islice(_statuses(json_object(callback.body)), BATCH)
-        reports = (self._report(status) for status in statuses)
-        return Outcome(tuple(report for report in reports if report), answer=_RECEIVED)
+        content = json_object(callback.body)
+        reports = (self._report(status) for status in islice(_entries(content, "statuses"), BATCH))
+        texts = (_written(message) for message in islice(_entries(content, "messages"), BATCH))
+        return Outcome(
+            tuple(report for report in reports if report),
+            answer=_RECEIVED,
+            texts=tuple(text for text in texts if text),
+        )
 
     def answer(self, message: Message | None) -> Answer:
         return _RECEIVED  # Meta fetches nothing
@@ -229,12 +235,27 @@ def _accepted(content: Mapping[str, Any]) -> bool:
     return any(isinstance(message.get("id"), str) for message in _objects(content.get("messages")))
 
 
-def _statuses(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _entries(content: Mapping[str, Any], kind: str) -> Iterator[Mapping[str, Any]]:
+    """The statuses, or the messages, of a request."""
     for entry in _objects(content.get("entry")):
         for change in _objects(entry.get("changes")):
             value = change.get("value")
             if isinstance(value, dict):
-                yield from _objects(value.get("statuses"))
+                yield from _objects(value.get(kind))
+
+
+_WORDS: Mapping[str, str] = {"text": "body", "button": "text"}
+"""The types of message that people write or tap, and where their words are ("Messages webhooks")."""
+
+
+def _written(message: Mapping[str, Any]) -> InboundText | None:
+    """What a person wrote. Meta names people by the digits of their number."""
+    kind, sender = str(message.get("type")), message.get("from")
+    content = message.get(kind)
+    text = content.get(_WORDS.get(kind, "")) if isinstance(content, dict) else None
+    if not isinstance(text, str) or not isinstance(sender, str) or not re.fullmatch(r"[0-9]{6,15}", sender):
+        return None
+    return InboundText(Channel.WHATSAPP, f"+{sender}", text)
 
 
 def _objects(values: Any) -> Iterator[Mapping[str, Any]]:

@@ -14,12 +14,17 @@ from channels.contract import (
     PROVIDER_FAULTS,
     Answer,
     Callback,
+    Cost,
     ErrorClass,
+    Hearing,
     Message,
     Outcome,
+    Pricing,
     Provider,
     Receipt,
+    Receiving,
     SendError,
+    Shared,
     Unread,
 )
 from gateway.guard.breaker import Terms
@@ -55,11 +60,15 @@ class Guarded:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._provider = provider
+        self._receiving = provider if isinstance(provider, Receiving) else None
+        self._hearing = provider if isinstance(provider, Hearing) else None
+        self._pricing = provider if isinstance(provider, Pricing) else None
         self._name = name
         self._room = asyncio.Semaphore(concurrency)
         self._timeout = timeout
         self._patience = patience
         self._rate = Rate(rate)
+        self._questions = Rate(rate)  # of their own, so that no message ever waits behind one
         self._circuits = Circuits(name, terms or Terms(), clock, metrics, log or structlog.get_logger())
         self._metrics = metrics
         self._clock = clock
@@ -117,27 +126,40 @@ class Guarded:
     @property
     def shared(self) -> bool:
         """Whether reports come to one address for all messages, and bring their tokens."""
-        return getattr(self._provider, "shared", False) is True
+        return isinstance(self._provider, Shared) and self._provider.shared
 
     async def receive(self, callback: Callback) -> Outcome:
         """Read a callback. Raises Forged, and Unread when the vendor has to be asked first and does not answer."""
-        receive = getattr(self._provider, "receive", None)
-        if receive is None:
+        if self._receiving is None:
             return self._provider.read(callback)
         try:
             async with asyncio.timeout(self._timeout):
-                outcome: Outcome = await receive(callback)
+                return await self._receiving.receive(callback)
         except TimeoutError:
             raise Unread from None
-        return outcome
 
-    def read(self, callback: Callback) -> Outcome:
-        return self._provider.read(callback)
+    def inbound(self, callback: Callback) -> Outcome | None:
+        """Read what people write back. Raises Forged; None when the provider has no address for that."""
+        return self._hearing.inbound(callback) if self._hearing else None
 
     @property
-    def inbound(self) -> Callable[[Callback], Outcome] | None:
-        """How the provider reads what people write back; None when it doesn't."""
-        return getattr(self._provider, "inbound", None)
+    def prices(self) -> bool:
+        """Whether the vendor tells prices when it is asked."""
+        return self._pricing is not None
+
+    async def price(self, message_id: str) -> Cost | None:
+        """What a message cost; None while the vendor doesn't know. Raises SendError. Neither takes a place or a turn
+        from a message, nor says anything to the breaker: a vendor that keeps a price to itself may still send."""
+        if self._pricing is None:
+            return None
+        wait = self._questions.turn(self._clock(), self._timeout)
+        if wait:
+            await self._sleep(wait)
+        try:
+            async with asyncio.timeout(self._timeout + _MARGIN):
+                return await self._pricing.price(message_id)
+        except TimeoutError:
+            raise SendError(ErrorClass.PROVIDER_DOWN, "deadline") from None
 
     def answer(self, message: Message | None) -> Answer:
         return self._provider.answer(message)

@@ -14,7 +14,8 @@ travels through the vendor:
 Only a provider that says `shared = True` has such an address. Knowing the address is no right: neither a number nor a
 vendor's message id ever says which attempt is meant. A handshake that the vendor wants answered is Outcome.answer.
 
-What people write back comes to {public_url}/callbacks/{provider}/inbound, for providers that understand it.
+What people write back comes to {public_url}/callbacks/{provider}/inbound, or among the reports where a vendor has one
+address for both. Either way the vendor has signed it.
 """
 
 from __future__ import annotations
@@ -63,10 +64,11 @@ class Reports:
         if token == INBOUND:
             return await self._inbound(provider, callback)
         carrier, callee = self._setup.carriers.get(provider), self._setup.keys.callee(token, provider)
-        if carrier is None or (callee is None and not (token == SHARED and _shared(carrier))):
+        if carrier is None or (callee is None and not (token == SHARED and carrier.shared)):
             self._setup.metrics.callback(provider, "unknown")
             raise NotFound
         outcome = await self._read(provider, carrier, callee, callback)
+        await self._hear(provider, outcome)
         for report in outcome.reports:
             await self._report(provider, callee or self._setup.keys.callee(report.token, provider), report)
         if callee and ANSWER in callback.query:
@@ -75,18 +77,23 @@ class Reports:
 
     async def _inbound(self, provider: str, callback: Callback) -> Answer:
         """What people write back. The address is anybody's to guess, so nothing is believed but the signature."""
-        inbound = getattr(self._setup.carriers.get(provider), "inbound", None)
-        if inbound is None:
-            self._setup.metrics.callback(provider, "unknown")
-            raise NotFound
+        carrier = self._setup.carriers.get(provider)
         try:
-            outcome: Outcome = inbound(callback)
+            outcome = carrier.inbound(callback) if carrier else None
         except Forged:
             raise self._forged({"provider": provider}) from None
+        if outcome is None:
+            self._setup.metrics.callback(provider, "unknown")
+            raise NotFound
+        await self._hear(provider, outcome)
+        if not outcome.texts:
+            self._setup.metrics.callback(provider, "accepted")
+        return outcome.answer or Answer(status=204)
+
+    async def _hear(self, provider: str, outcome: Outcome) -> None:
         for text in outcome.texts:
             await self._suppressions.heard(provider, text)
-        self._setup.metrics.callback(provider, "accepted")
-        return outcome.answer or Answer(status=204)
+            self._setup.metrics.callback(provider, "accepted")
 
     def _forged(self, facts: dict[str, str]) -> Unsigned:
         self._setup.metrics.callback(facts["provider"], "forged")
@@ -96,14 +103,12 @@ class Reports:
     async def _read(self, provider: str, carrier: Carrier, callee: Callee | None, callback: Callback) -> Outcome:
         facts = {"provider": provider, **({"verification": callee.verification} if callee else {})}
         try:
-            receive = getattr(carrier, "receive", None)
-            outcome: Outcome = await receive(callback) if receive else carrier.read(callback)
+            return await carrier.receive(callback)
         except Forged:
             raise self._forged(facts) from None
         except Unread:
             self._setup.log.warning("callback.unread", **facts)
             raise Overloaded from None
-        return outcome
 
     async def _report(self, provider: str, callee: Callee | None, report: DeliveryReport) -> None:
         if callee is None:
@@ -150,10 +155,6 @@ class Reports:
         except Unknown:
             return None
         return stored if callee.attempt <= len(stored.verification.attempts) else None
-
-
-def _shared(carrier: Carrier) -> bool:
-    return getattr(carrier, "shared", False) is True
 
 
 def _event(attempt: int, report: DeliveryReport) -> machine.Event | None:

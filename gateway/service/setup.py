@@ -29,7 +29,27 @@ class Carrier(Protocol):
         """Whether an open breaker would refuse the message now."""
         ...
 
-    def read(self, callback: Callback) -> Outcome: ...
+    @property
+    def shared(self) -> bool:
+        """Whether reports come to one address for all messages, and bring their tokens."""
+        ...
+
+    @property
+    def prices(self) -> bool:
+        """Whether `price` is worth asking."""
+        ...
+
+    async def receive(self, callback: Callback) -> Outcome:
+        """Read a callback. Raises Forged, and Unread."""
+        ...
+
+    def inbound(self, callback: Callback) -> Outcome | None:
+        """Read what came to the inbound address. Raises Forged; None when the provider has no such address."""
+        ...
+
+    async def price(self, message_id: str) -> Cost | None:
+        """What a message cost, as far as the vendor knows by now. Raises SendError."""
+        ...
 
     def answer(self, message: Message | None) -> Answer: ...
 

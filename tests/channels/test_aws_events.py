@@ -19,11 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from channels import errors
 from channels.contract import (
     Callback,
+    Channel,
     Context,
     Cost,
     DeliveryReport,
     ErrorClass,
     Forged,
+    InboundText,
     Outcome,
     ReportKind,
     SendError,
@@ -34,7 +36,18 @@ from channels.providers.aws import Aws
 from channels.transport import Reply
 from tests.channels.test_aws import SECRETS, settings
 from tests.vendors import aws as vendor_aws
-from tests.vendors.aws import CERTIFICATE_URL, HOST, NOW, TOPIC, callback, confirmation, event, notification, signed
+from tests.vendors.aws import (
+    CERTIFICATE_URL,
+    HOST,
+    NOW,
+    TOPIC,
+    callback,
+    confirmation,
+    event,
+    notification,
+    signed,
+    written,
+)
 
 SHIPPED = errors.load("aws")
 
@@ -147,6 +160,18 @@ async def test_the_price_is_read_once_and_only_where_it_is_one(aws: Aws) -> None
 )
 async def test_a_genuine_message_that_says_nothing_of_a_message_of_ours_is_no_report(aws: Aws, content: object) -> None:
     assert await aws.receive(callback(signed(notification(content)))) == Outcome()
+
+
+async def test_what_a_person_wrote_to_a_number_with_two_way_sms_is_read(aws: Aws) -> None:
+    outcome = await aws.receive(callback(signed(notification(written("Stop it")))))
+    assert outcome == Outcome(texts=(InboundText(Channel.SMS, "+14155550123", "Stop it"),))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"messageBody": None}, {"messageBody": 1}, {"originationNumber": None}, {"originationNumber": ["+1"]}]
+)
+async def test_half_a_text_is_none(aws: Aws, changes: dict[str, Any]) -> None:
+    assert await aws.receive(callback(signed(notification(written("STOP", **changes))))) == Outcome()
 
 
 async def test_a_number_in_an_event_is_never_what_finds_the_message(aws: Aws) -> None:

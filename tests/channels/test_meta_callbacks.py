@@ -8,9 +8,30 @@ from dataclasses import replace
 
 import pytest
 
-from channels.contract import Callback, Context, DeliveryReport, ErrorClass, Forged, Outcome, ReportKind
+from channels.contract import (
+    Callback,
+    Channel,
+    Context,
+    DeliveryReport,
+    ErrorClass,
+    Forged,
+    InboundText,
+    Outcome,
+    ReportKind,
+)
 from channels.providers.meta import BATCH, Meta, Settings, build
-from tests.vendors.meta import ACCESS_TOKEN, APP_SECRET, PHONE_ID, VERIFY_TOKEN, body, callback, handshake, sign, status
+from tests.vendors.meta import (
+    ACCESS_TOKEN,
+    APP_SECRET,
+    PHONE_ID,
+    VERIFY_TOKEN,
+    body,
+    callback,
+    handshake,
+    sign,
+    status,
+    written,
+)
 
 SETTINGS = {
     "type": "meta",
@@ -204,3 +225,33 @@ def test_a_batch_without_end_is_read_only_so_far() -> None:
 )
 def test_what_is_not_understood_is_no_report(raw: bytes) -> None:
     assert META.read(callback(raw)).reports == ()
+
+
+# --- what people write ---
+
+
+def test_what_people_write_is_read_by_the_number_that_meta_names_them_by() -> None:
+    tapped = written("", type="button", button={"text": "STOP", "payload": "x"})
+    outcome = META.read(callback(body(messages=[written("Stop it"), tapped])))
+    said = [InboundText(Channel.WHATSAPP, "+14155550123", text) for text in ("Stop it", "STOP")]
+    assert (outcome.texts, outcome.reports) == (tuple(said), ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "image", "image": {"caption": "STOP"}},
+        {"type": "text", "text": "STOP"},
+        {"type": "text", "text": {"body": 1}},
+        {"type": ["text"]},
+        {"from": 14155550123},
+        {"from": "ana"},
+        {"from": "1٤١٥٥٥٥٠١٢٣"},
+    ],
+)
+def test_what_is_no_text_of_a_number_is_passed_over(changes: dict[str, object]) -> None:
+    assert META.read(callback(body(messages=[{**written("STOP"), **changes}]))).texts == ()
+
+
+def test_no_more_texts_are_read_than_meta_puts_into_a_request() -> None:
+    assert len(META.read(callback(body(messages=[written("STOP")] * (BATCH + 1)))).texts) == BATCH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from channels.contract import Callback, DeliveryReport, Outcome, Provider
+from channels.contract import Callback, DeliveryReport, Outcome, Provider, Receiving
 from gateway.core import machine
 from gateway.core.machine import Pace
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
@@ -14,9 +14,7 @@ from policies.model import Step
 
 async def read(provider: Provider, callback: Callback) -> Outcome:
     """By `receive` where a provider has it, as gateway.service.reports does. Raises Forged and Unread."""
-    receive = getattr(provider, "receive", None)
-    outcome: Outcome = await receive(callback) if receive else provider.read(callback)
-    return outcome
+    return await provider.receive(callback) if isinstance(provider, Receiving) else provider.read(callback)
 
 
 def after(reports: Iterable[DeliveryReport], *, accepted: bool = True) -> list[AttemptStatus]:

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from channels.contract import SHARED, Answer, Context
-from channels.providers.meta import Settings, build
+from channels.contract import SHARED, Answer, Callback, Context
+from channels.providers.meta import Meta, Settings, build
 from gateway.guard import Guarded
 from gateway.service.reports import Unsigned
-from tests.support.world import POLICY, World
+from gateway.service.requests import understood
+from tests.support.world import PHONE, POLICY, World
 from tests.vendors import meta
 from tests.vendors.server import Vendor
 
@@ -92,3 +93,37 @@ async def test_a_real_token_is_no_help_without_metas_signature(world: World, ven
     with pytest.raises(Unsigned):
         await world.reports.take("one", SHARED, meta.callback(raw, secret="guess"))
     assert await status(world, id_) == "sent"
+
+
+async def standing(world: World) -> list[str]:
+    return [entry.channel for entry in (await world.suppressions.search("shop", understood(PHONE, None))).entries]
+
+
+async def test_a_stop_beside_a_report_is_heeded_and_so_is_the_report(world: World, vendor: Vendor) -> None:
+    id_ = await start(world)
+    both = meta.body(meta.status("delivered", token(vendor, 0)), messages=[meta.written("Stop, please")])
+    assert (await take(world, both)).status == 200
+    assert (await standing(world), await status(world, id_)) == (["whatsapp"], "delivered")
+    await take(world, meta.body(messages=[meta.written("Start")]))
+    assert await standing(world) == []
+
+
+async def test_a_stop_without_metas_signature_stops_nothing(world: World, vendor: Vendor) -> None:
+    raw = meta.body(messages=[meta.written("STOP")])
+    with pytest.raises(Unsigned):
+        await world.reports.take("one", SHARED, meta.callback(raw, secret="guess"))
+    assert await standing(world) == []
+
+
+async def test_the_twin_that_reads_before_it_checks_is_stopped_by_anybody(world: World, vendor: Vendor) -> None:
+    class Trusting(Meta):
+        def _check(self, callback: Callback) -> None:
+            """Believes everybody."""
+
+    settings = Settings.model_validate({**SETTINGS, "base_url": vendor.base_url})
+    twin = Trusting(settings, Context("one", "ua", production=False, secrets=SECRETS), {})
+    guarded = Guarded(twin, "one", concurrency=8, timeout=5, metrics=world.setup.metrics)
+    world.wire(replace(world.setup, carriers={"one": guarded, "two": world.two}))
+    raw = meta.body(messages=[meta.written("STOP")])
+    await world.reports.take("one", SHARED, meta.callback(raw, secret="guess"))
+    assert await standing(world) == ["whatsapp"]

@@ -14,7 +14,8 @@ from channels.providers import aws, msg91
 from channels.transport import Reply
 from gateway.guard import Guarded
 from gateway.service.reports import Unsigned
-from tests.support.world import World
+from gateway.service.requests import understood
+from tests.support.world import PHONE, World
 from tests.vendors import aws as vendor_aws
 from tests.vendors import msg91 as vendor_msg91
 from tests.vendors.server import Received, Vendor
@@ -116,6 +117,30 @@ async def test_a_made_up_token_moves_nothing(line: Line) -> None:
         await line.report(token, failed=True)
     assert await line.statuses(v.id) == ["sent"]
     assert line.world.metric("otp_callbacks_total", provider="one", result="unknown") == 4
+
+
+async def standing(world: World) -> list[str]:
+    return [entry.channel for entry in (await world.suppressions.search("shop", understood(PHONE, None))).entries]
+
+
+async def test_a_stop_among_amazons_events_is_heeded_only_with_amazons_signature(world: World) -> None:
+    async with Vendor(vendor_aws.accept) as vendor:
+        line = Line(world, vendor, CASES["aws"])
+
+        async def write(text: str, **how: Any) -> None:
+            message = vendor_aws.signed(vendor_aws.notification(vendor_aws.written(text)), **how)
+            await world.reports.take("one", SHARED, vendor_aws.callback(message))
+
+        with pytest.raises(Unsigned):
+            await write("STOP", key=vendor_aws.other_key())
+        assert await standing(world) == []
+        await write("Stop!")
+        assert await standing(world) == ["sms"]
+        assert (await world.start()).current.channel == "voice"
+        await write("START")
+        assert await standing(world) == []
+        assert world.metric("otp_callbacks_total", provider="one", result="accepted") == 2
+        await line.guarded.close()
 
 
 async def test_a_real_token_is_no_help_without_amazons_signature(world: World) -> None:

@@ -19,6 +19,7 @@ from channels.contract import (
     Answer,
     Callback,
     Channel,
+    Cost,
     DeliveryReport,
     ErrorClass,
     Forged,
@@ -77,6 +78,7 @@ class FakeCarrier:
     scripts: list[Script] = field(default_factory=list)
     sent: list[Message] = field(default_factory=list)
     channels: frozenset[Channel] = frozenset(Channel)
+    shared, prices = False, False  # of the class, so that a kind of carrier may say otherwise
 
     async def send(self, message: Message, *, insist: bool = False) -> Receipt:
         self.sent.append(message)
@@ -93,6 +95,15 @@ class FakeCarrier:
         if kind == "answer":
             return Outcome(wants_message=True)
         return Outcome((DeliveryReport(ReportKind(kind), ErrorClass(error) if error else None),))
+
+    async def receive(self, callback: Callback) -> Outcome:
+        return self.read(callback)
+
+    def inbound(self, callback: Callback) -> Outcome | None:
+        return None
+
+    async def price(self, message_id: str) -> Cost | None:
+        return None
 
     def refuses(self, message: Message) -> bool:
         return False

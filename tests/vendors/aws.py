@@ -105,6 +105,19 @@ def event(name: str, token: str = "tok3n", *, final: bool = True, **changes: Any
     }
 
 
+def written(text: str, **changes: Any) -> dict[str, Any]:
+    """A text to a number that has two-way SMS (User Guide, "Example of a two-way SMS message payload")."""
+    return {
+        "originationNumber": "+14155550123",
+        "destinationNumber": "+12065550152",
+        "messageKeyword": "KEYWORD_206555015212065550152",
+        "messageBody": text,
+        "inboundMessageId": "cae173d2-66b9-564c-8309-21f858e9fb84",
+        "previousPublishedMessageId": MESSAGE,
+        **changes,
+    }
+
+
 def notification(content: object, **changes: Any) -> dict[str, Any]:
     """A message of the topic, not yet signed."""
     return {

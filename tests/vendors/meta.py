@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from channels.contract import Callback
@@ -69,11 +69,25 @@ def status(word: str, token: str | None = "tok3n", code: int | None = None) -> d
     return content
 
 
-def body(*statuses: Mapping[str, Any]) -> bytes:
+def written(text: str, *, sender: str = NUMBER, **changes: Any) -> dict[str, Any]:
+    """One entry of `messages`: what a person wrote to the number."""
+    return {
+        "from": sender,
+        "id": wamid(sender),
+        "timestamp": "1767607200",
+        "type": "text",
+        "text": {"body": text},
+        **changes,
+    }
+
+
+def body(*statuses: Mapping[str, Any], messages: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    contacts = [{"profile": {"name": "Ana"}, "wa_id": message.get("from")} for message in messages]
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "14155550100", "phone_number_id": PHONE_ID},
-        "statuses": list(statuses),
+        **({"statuses": list(statuses)} if statuses or not messages else {}),
+        **({"contacts": contacts, "messages": list(messages)} if messages else {}),
     }
     changes = [{"field": "messages", "value": value}]
     return json.dumps({"object": "whatsapp_business_account", "entry": [{"id": "0", "changes": changes}]}).encode()

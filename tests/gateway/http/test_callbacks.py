@@ -75,7 +75,7 @@ class Recording:
     def __init__(self) -> None:
         self.callbacks: list[Callback] = []
 
-    def read(self, callback: Callback) -> Outcome:
+    async def receive(self, callback: Callback) -> Outcome:
         self.callbacks.append(callback)
         return Outcome()
 
