@@ -5,9 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from policies.model import CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
-from policies.rules import address, channels, code, country, limits, number_type, route, suppression
+from policies.rules import (
+    address,
+    channels,
+    code,
+    country,
+    email,
+    limits,
+    lists,
+    number_type,
+    quiet_hours,
+    route,
+    suppression,
+)
 from policies.rules.finding import Finding
 from policies.schema import PolicySettings, revision
 
@@ -25,7 +38,25 @@ class Policy:
     countings: limits.Countings
     code: CodeSettings
     code_says: str
+    lists: lists.Lists
+    mailboxes: email.Mailboxes
     guesses: GuessBudget
+
+
+def _number_type(policy: Policy, question: Question, steps: tuple[Step, ...]) -> Finding:
+    if lists.words(policy.lists, question).phone == "allow":
+        return Finding(steps, "on the allow list")
+    return number_type.judge(policy.settings.number_types, question, steps)
+
+
+def _email(policy: Policy, question: Question, steps: tuple[Step, ...]) -> Finding:
+    if lists.words(policy.lists, question).email == "allow":
+        return Finding(steps, "on the allow list")
+    return email.judge(policy.mailboxes, question, steps)
+
+
+def _quiet_hours(policy: Policy, question: Question, steps: tuple[Step, ...]) -> Finding:
+    return quiet_hours.judge(policy.settings.quiet_hours, policy.code.expiry, question, steps)
 
 
 Judge = Callable[[Policy, Question, tuple[Step, ...]], Finding]
@@ -33,14 +64,20 @@ Judge = Callable[[Policy, Question, tuple[Step, ...]], Finding]
 RULES: tuple[tuple[str, Judge], ...] = (
     ("address", lambda _, question, steps: address.judge(question, steps)),
     ("channels", lambda _, question, steps: channels.judge(question, steps)),
+    ("lists", lambda policy, question, steps: lists.judge(policy.lists, question, steps)),
     ("country", lambda policy, question, steps: country.judge(policy.settings.countries, question, steps)),
-    ("number_type", lambda policy, question, steps: number_type.judge(policy.settings.number_types, question, steps)),
+    ("number_type", _number_type),
+    ("email", _email),
     ("route", lambda _, question, steps: route.judge(question, steps)),
     ("suppression", lambda policy, question, steps: suppression.judge(policy.settings.suppression, question, steps)),
+    ("quiet_hours", _quiet_hours),
     ("limits", lambda policy, question, steps: limits.judge(policy.countings, policy.name, question, steps)),
     ("code", lambda policy, _, steps: Finding(steps, policy.code_says)),
 )
 """The rules in their order: what is cheap to say and final comes first."""
+
+EXCUSED = frozenset({"number_type", "email"})
+"""The rules that an entry of an allow list excuses from."""
 
 
 def compile_policy(
@@ -48,22 +85,27 @@ def compile_policy(
     settings: PolicySettings,
     orders: Mapping[str, tuple[str, ...]],
     available: Mapping[str, Collection[str]] | None = None,
+    contents: lists.Contents = MappingProxyType({}),
+    disposable: frozenset[str] = frozenset(),
 ) -> Policy:
     """Work a policy out. Raises ValueError for a name that can't be used.
 
     `orders` is each channel's own order of providers. `available` is every provider that is configured and enabled, by
-    channel: others that the policy names are passed over. None takes all that it names to be there.
+    channel: others that the policy names are passed over. None takes all that it names to be there. `contents` is what
+    the files say that the policy names, and `disposable` the domains of disposable mailboxes that ship.
     """
     if _NAME.fullmatch(name) is None:
         raise ValueError("a policy's name has letters, digits, dots, hyphens and underscores, 64 at the most")
     return Policy(
         name=name,
-        revision=revision(settings),
+        revision=revision(settings, contents),
         settings=settings,
         routes=route.plan(settings.fallback, settings.countries.rules, orders, available),
         countings=limits.prepare(settings.limits),
         code=code.settle(settings.code),
         code_says=code.describe(settings.code),
+        lists=lists.prepare(settings.lists, contents),
+        mailboxes=email.prepare(settings.email, disposable, contents),
         guesses=code.budget(settings.guesses),
     )
 
@@ -89,4 +131,9 @@ def decide(policy: Policy, question: Question) -> Decision:
 
 def _in_shadow(policy: Policy, rule: str) -> bool:
     settings = policy.settings
-    return (rule == "country" and settings.countries.shadow) or (rule == "number_type" and settings.number_types.shadow)
+    shadows = {
+        "country": settings.countries.shadow,
+        "number_type": settings.number_types.shadow,
+        "lists": settings.lists.shadow,
+    }
+    return shadows.get(rule, False)

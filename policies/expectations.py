@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from policies import destination
 from policies.duration import Duration, within, written
 from policies.engine import Policy
-from policies.model import ChannelName, Decision, Email, Phone, Question
+from policies.model import ChannelName, Decision, Email, Listed, Phone, Question
 from policies.rehearsal import Outcome, start
 from policies.rules.code import ALPHABETS
 from policies.windows import Windows
@@ -76,6 +76,9 @@ class Case(BaseModel):
     ip: str = Field("", description="The client's address.")
     device: str = Field("", description="The client's device.")
     locale: str = Field("", description="The language that was asked for.")
+    at: AwareDatetime | None = Field(None, description="When, for quiet hours. Left out: it is never night.")
+    mail: Literal["unknown", "takes", "refuses"] = Field("unknown", description="What the address's DNS says.")
+    listed: Literal["", "deny", "allow"] = Field("", description="What the app's own entries say of to and email.")
     channels: tuple[ChannelName, ...] = Field((), description="What the caller narrows the order to.")
     opted_out: tuple[ChannelName, ...] = Field((), description="Channels that the person has opted out of.")
     repeat: int = Field(1, ge=1, le=100_000, description="How many starts there are.")
@@ -143,6 +146,9 @@ def _question(case: Case, app: str) -> Question:
         ip=case.ip,
         device=case.device,
         suppressed=case.opted_out,
+        listed=Listed(case.listed, case.listed),
+        mail=case.mail,
+        now=int(case.at.timestamp() * 1000) if case.at else 0,
     )
 
 
@@ -150,8 +156,10 @@ def _run(case: Case, question: Question, policy: Policy) -> _Run:
     """Start until one is refused."""
     windows = Windows()
     for number in range(case.repeat):
+        passed = number * case.every
         asked = _varied(question, case.vary, number) if number else question
-        outcome = start(policy, asked, windows, 1 + number * case.every)
+        asked = replace(asked, now=asked.now + passed) if asked.now else asked
+        outcome = start(policy, asked, windows, 1 + passed)
         if not outcome.allowed:
             return _Run(outcome, number + 1)
     return _Run(outcome, 0)

@@ -69,6 +69,21 @@ class Email:
         return f"Email({self.masked})"
 
 
+Word = Literal["", "deny", "allow"]
+"""What a list says of a destination; "" when it is on none."""
+
+MailWord = Literal["unknown", "takes", "refuses"]
+"""Whether the domain of an address takes mail, as far as the DNS was asked and answered in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What lists say of the two destinations of a question."""
+
+    phone: Word = ""
+    email: Word = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Everything that a policy may look at. Strings from the caller are already checked for size and form."""
@@ -82,6 +97,9 @@ class Question:
     ip: str = ""
     device: str = ""
     suppressed: tuple[str, ...] = ()  # channels that the person opted out of, as far as the store has been asked
+    listed: Listed = Listed()  # what the app's own entries in the store say, as far as it has been asked
+    mail: MailWord = "unknown"
+    now: int = 0  # ms since 1970; 0 when nobody said what time it is, and then it is never night
 
     def target(self, channel: str) -> str:
         """Whom a verification that begins with this channel is about. The cooldown is counted by it, and whatever a
@@ -101,6 +119,11 @@ class Step:
     sender: str = ""  # overrides the providers' own sender
     order: OrderName = "fixed"
     weights: tuple[tuple[str, int], ...] = ()  # of every provider, where order is weighted
+    quiet: tuple[tuple[int, int], ...] = ()  # when it is silent: from, until; ms since 1970
+    strict: bool = False  # silent then even for a person who names its channel
+
+    def silent(self, now: int) -> bool:
+        return any(since <= now < until for since, until in self.quiet)
 
 
 @dataclass(frozen=True, slots=True)

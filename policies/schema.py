@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,8 +15,11 @@ from policies.duration import written
 from policies.model import ChannelName
 from policies.rules.code import LONGEST, CodeRules, GuessSettings
 from policies.rules.country import CountryRule, CountrySettings
+from policies.rules.email import EmailSettings
 from policies.rules.limits import LimitSettings
+from policies.rules.lists import Contents, ListSettings
 from policies.rules.number_type import NumberTypeSettings
+from policies.rules.quiet_hours import QuietSettings
 from policies.rules.route import StepSettings
 from policies.rules.suppression import SuppressionSettings
 
@@ -43,6 +48,15 @@ class PolicySettings(BaseModel):
     number_types: NumberTypeSettings = Field(
         default_factory=NumberTypeSettings, description="Which kinds of line it doesn't send to."
     )
+    lists: ListSettings = Field(
+        default_factory=ListSettings, description="Whom it never sends to, and whom it doesn't suspect."
+    )
+    email: EmailSettings = Field(
+        default_factory=EmailSettings, description="Which kinds of email address it doesn't send to."
+    )
+    quiet_hours: QuietSettings = Field(
+        default_factory=QuietSettings, description="When some channels are silent, by the clocks where the number is."
+    )
     suppression: SuppressionSettings = Field(
         default_factory=SuppressionSettings, description="What becomes of people who opted out of a channel."
     )
@@ -57,9 +71,16 @@ class PolicySettings(BaseModel):
         return self
 
 
-def revision(settings: PolicySettings) -> str:
-    """The first 12 hex digits of a hash over what a policy says, wherever it says it: `extends` is left out."""
+def files(settings: PolicySettings) -> tuple[Path, ...]:
+    """The files of entries that a policy names."""
+    return (*settings.lists.files, *settings.email.disposable_files)
+
+
+def revision(settings: PolicySettings, contents: Contents = MappingProxyType({})) -> str:
+    """The first 12 hex digits of a hash over what a policy says, wherever it says it: `extends` is left out, and what
+    stands in the files that it names is not."""
     content = settings.model_dump(mode="json", exclude={"extends"})
+    content["files"] = {str(file): contents[file].digest for file in files(settings) if file in contents}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Any
 
-from policies.model import Email, NumberType, Phone, Question
+from policies.model import Email, Listed, NumberType, Phone, Question
 
 VERSION = 1
 """Of the lines' form. A reader refuses lines of a version that it does not know."""
@@ -73,12 +73,15 @@ def _question(line: Mapping[str, Any]) -> Question:
         app=line["app"],
         purpose=line["purpose"],
         phone=_phone(phone) if phone else None,
-        email=Email(address=email["to"], key=email["to"], domain="") if email else None,
+        email=Email(address=email["to"], key=email["to"], domain=email["masked"].rpartition("@")[2]) if email else None,
         channels=tuple(line.get("channels", ())),
         locale=line.get("locale", ""),
         ip=_client(line.get("ip", "")),
         device=line.get("device", ""),
         suppressed=tuple(line.get("opted_out", ())),
+        listed=Listed(**line.get("listed", {})),
+        mail=line.get("mail", "unknown"),
+        now=int(line["at"]),
     )
 
 

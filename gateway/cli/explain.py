@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +28,7 @@ T = TypeVar("T")
 @click.option("--device", default="", help="The client's device.")
 @click.option("--channel", "channels", multiple=True, help="Narrow and order the channels; may be repeated.")
 @click.option("--opted-out", "suppressed", multiple=True, help="A channel that the person opted out of.")
+@click.option("--at", type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ",)), help="When, in UTC. Left out: now.")
 @click.option("--locale", default="", help="The language that was asked for.")
 @options.config_file
 @click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
@@ -47,7 +50,7 @@ def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> 
         raise click.exceptions.Exit(1)
 
 
-def _question(app: str, *, to: str | None, to_email: str | None, **rest: Any) -> Question:
+def _question(app: str, *, to: str | None, to_email: str | None, at: datetime | None, **rest: Any) -> Question:
     from policies import destination
     from policies.model import Question
 
@@ -57,6 +60,7 @@ def _question(app: str, *, to: str | None, to_email: str | None, **rest: Any) ->
         app=app,
         phone=_understood(destination.phone, to, "--to"),
         email=_understood(destination.email, to_email, "--to-email"),
+        now=int((at.replace(tzinfo=UTC).timestamp() if at else time.time()) * 1000),
         **rest,
     )
 
@@ -122,8 +126,13 @@ def _step(step: Step) -> dict[str, Any]:
         "weights": dict(step.weights),
         "wait": written(step.wait),
         "sender": step.sender,
+        "silent": [_moment(since) + " to " + _moment(until) for since, until in step.quiet],
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _limit(limit: Limit, question: Question) -> dict[str, Any]:
@@ -191,7 +200,8 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
         sender = f", sender {step['sender']}" if "sender" in step else ""
         last = number == len(told["steps"])
         wait = "is the last" if last else f"waits {step['wait']} for a sign of delivery"
-        yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}"
+        silent = f"; silent from {', '.join(step['silent'])}" if "silent" in step else ""
+        yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}{silent}"
 
 
 def _providers(step: Mapping[str, Any]) -> str:

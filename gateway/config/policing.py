@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from gateway.config import listings
 from gateway.config.explain import judged
 from gateway.config.fault import Path, instead
 from gateway.config.reader import Document
@@ -90,11 +91,12 @@ def compiled(
     available: Mapping[str, Collection[str]],
     document: Document,
 ) -> dict[str, Policy]:
-    """The policies as the engine wants them."""
+    """The policies as the engine wants them, with what the files say that they name."""
     found: dict[str, Policy] = {}
+    contents, disposable = listings.contents(settings, document), listings.disposable(settings)
     for name, said in settings.items():
         try:
-            found[name] = compile_policy(name, said, orders, available)
+            found[name] = compile_policy(name, said, orders, available, contents, disposable)
         except ValueError as error:
             document.complain(names[name], str(error))
     return found

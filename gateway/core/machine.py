@@ -12,6 +12,7 @@ clock, a socket or a store. An attempt never moves backwards:
 
 Only the newest attempt moves the fallback. What is heard of an earlier one is written down and changes nothing else,
 but for one thing: once any message is known to be delivered, silence is no longer a reason to send another.
+A step that is silent at the time (its quiet hours) is passed over, unless a person names its channel.
 """
 
 from __future__ import annotations
@@ -276,7 +277,7 @@ def _wait_ends(v: Verification) -> int:
 
 
 def _resent(v: Verification, event: Resent, now: int, pace: Pace) -> Turn:
-    way = next(_ways_for_a_person(v, event.channel), None)
+    way = next(_ways_for_a_person(v, event.channel, now), None)
     if way is None or not _worth_it(v, now, pace):
         raise Unreachable
     silent: tuple[Effect, ...] = ()
@@ -306,7 +307,7 @@ def _fall_back(v: Verification, remedy: Remedy | None, reason: str, now: int, pa
         return _give_up(v, reason)
     if not _worth_it(v, now, pace):
         return _give_up(v, "too_late")
-    way = next(_ways(v, same_step=remedy is Remedy.NEXT_PROVIDER), None)
+    way = next(_ways(v, now, same_step=remedy is Remedy.NEXT_PROVIDER), None)
     return _give_up(v, reason) if way is None else _take(v, way, reason, now)
 
 
@@ -324,7 +325,7 @@ def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:
     return v, (FellBack(left, taken, reason), Send(taken))
 
 
-def _ways(v: Verification, *, same_step: bool) -> Iterator[Way]:
+def _ways(v: Verification, now: int, *, same_step: bool) -> Iterator[Way]:
     """What is left to try after the newest attempt, in the policy's order."""
     closed = _closed(v)
     if same_step and v.current.channel not in closed:
@@ -332,28 +333,29 @@ def _ways(v: Verification, *, same_step: bool) -> Iterator[Way]:
             yield v.current.step, provider
     for index in range(v.current.step + 1, len(v.steps)):
         step = v.steps[index]
-        if step.channel not in closed and step.providers:
+        if step.channel not in closed and step.providers and not step.silent(now):
             yield index, step.providers[0]
 
 
-def _ways_for_a_person(v: Verification, channel: str | None) -> Iterator[Way]:
+def _ways_for_a_person(v: Verification, channel: str | None, now: int) -> Iterator[Way]:
     """The same for somebody who asks again: the order begins anew when it has ended, with another provider first."""
     closed = _closed(v)
     after = v.current.step + 1
     order = [*range(after, len(v.steps)), *range(after)]
     for index in order:
         step = v.steps[index]
-        if step.channel in closed or channel not in (None, step.channel):
+        unwanted = step.silent(now) and (step.strict or channel is None)
+        if step.channel in closed or channel not in (None, step.channel) or unwanted:
             continue
         yield index, _fresh_provider(v, index)
 
 
-def next_way(v: Verification) -> Way | None:
-    """Where silence would lead now; None when it would lead nowhere."""
+def next_way(v: Verification, at: int) -> Way | None:
+    """Where silence would lead at that time; None when it would lead nowhere."""
     moot = v.exhausted or v.current.status not in (QUEUED, SENT) or _arrived(v)
     if not v.pending or moot:
         return None
-    return next(_ways(v, same_step=False), None)
+    return next(_ways(v, at, same_step=False), None)
 
 
 def _others(v: Verification, attempt: Attempt) -> tuple[str, ...]:

@@ -107,11 +107,11 @@ def _attempt(attempt: model.Attempt) -> models.Attempt:
 
 def _next(v: model.Verification, min_useful: int) -> models.Next | None:
     """Where silence leads, and when: a promise, so none is made of a step that would not be taken any more."""
-    way = machine.next_way(v)
+    at = v.current.at + v.steps[v.current.step].wait
+    way = machine.next_way(v, at)
     if way is None:
         return None
     channel = _channel(v.steps[way[0]].channel)
     if v.current.status is AttemptStatus.QUEUED:
         return models.Next(channel=channel, at=None)
-    at = v.current.at + v.steps[v.current.step].wait
     return models.Next(channel=channel, at=not_before(at)) if at + min_useful <= v.expires_at else None

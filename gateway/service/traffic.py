@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.model import Attempt, Verification
@@ -35,6 +36,8 @@ def started(setup: Setup, question: Question, *, verification: str = "", refused
         "ip": _hashed(setup, "ip", network(question.ip))[:16],
         "device": _hashed(setup, "device", question.device),
         "opted_out": question.suppressed,
+        "listed": {what: word for what, word in asdict(question.listed).items() if word},
+        "mail": question.mail if question.mail != "unknown" else "",
         "refused": refused,
     }
     setup.record.write({name: value for name, value in line.items() if value})

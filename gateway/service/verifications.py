@@ -69,7 +69,7 @@ class Verifications:
         if self._engine.full:
             raise Overloaded
         to = understood(request.phone, request.email)
-        question = _question(request, to)
+        question = _question(request, to, self._setup.store.now())
         # Again with what the store said of opt-outs: each time at least one channel fewer, and mostly the first is it.
         while isinstance(found := await self._tried(request, question, to), Suppressed):
             suppressions.left_out(self._setup, found.channels, app=request.app, purpose=request.purpose)
@@ -301,7 +301,7 @@ def _notes(decision: Decision) -> list[str]:
     return [f"{note.rule}: {note.says}" for note in decision.notes]
 
 
-def _question(request: Start, to: Destinations) -> Question:
+def _question(request: Start, to: Destinations, now: int) -> Question:
     return Question(
         app=request.app,
         purpose=request.purpose,
@@ -311,4 +311,5 @@ def _question(request: Start, to: Destinations) -> Question:
         locale=request.locale,
         ip=request.ip,
         device=request.device,
+        now=now,
     )

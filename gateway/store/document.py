@@ -95,7 +95,7 @@ def pack_body(v: Verification, locale: str) -> bytes:
             v.purpose,
             v.policy,
             v.revision,
-            [[s.channel, list(s.providers), s.wait, s.sender] for s in v.steps],
+            [_pack_step(s) for s in v.steps],
             [_pack_attempt(a, v.created_at) for a in v.attempts],
             v.resend_at - v.created_at,
             [v.phone, v.email, v.country, locale],
@@ -107,6 +107,17 @@ def pack_body(v: Verification, locale: str) -> bytes:
             dict(v.metadata),
         ]
     )
+
+
+def _pack_step(s: Step) -> list[object]:
+    """Most steps are never silent, and say nothing of it."""
+    return [s.channel, list(s.providers), s.wait, s.sender, *([s.quiet, s.strict] if s.quiet else [])]
+
+
+def _unpack_step(packed: list[Any]) -> Step:
+    channel, providers, wait, sender, *night = packed
+    quiet, strict = night or ((), False)
+    return Step(channel, tuple(providers), wait, sender, quiet=tuple(map(tuple, quiet)), strict=strict)
 
 
 def _pack_attempt(a: Attempt, since: int) -> list[object]:
@@ -155,7 +166,7 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         policy=policy,
         revision=revision,
         status=_STATUSES[fields[b"s"]],
-        steps=tuple(Step(channel, tuple(providers), wait, sender) for channel, providers, wait, sender in steps),
+        steps=tuple(map(_unpack_step, steps)),
         attempts=tuple(_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)),
         created_at=created,
         expires_at=int(fields[b"x"]),

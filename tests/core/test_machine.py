@@ -375,10 +375,52 @@ def test_cancel_ends() -> None:
 
 def test_next_way_tells_where_silence_would_lead() -> None:
     v = after(fresh(), Accepted(1))
-    led = [machine.next_way(v)]
+    led = [machine.next_way(v, v.current.at)]
     for number in (2, 3, 4):
         v = after(v, Due(), Accepted(number))
-        led.append(machine.next_way(v))
+        led.append(machine.next_way(v, v.current.at))
     assert led == [(1, "one"), (2, "one"), (3, "post"), None]
     assert all(before != now for before, now in pairwise(led))
-    assert machine.next_way(after(fresh(), Delivered(1))) is None
+    assert machine.next_way(after(fresh(), Delivered(1)), 0) is None
+
+
+# --- quiet hours: a step that is silent at the time ---
+
+NIGHT = ((T0 + 30_000, T0 + 120_000),)
+
+
+def nightly(*, strict: bool = False) -> Verification:
+    """SMS, a call that is silent from the thirtieth second to the hundred and twentieth, email."""
+    sms, _, voice, email = STEPS
+    return fresh((sms, replace(voice, quiet=NIGHT, strict=strict), email))
+
+
+def channel_at(v: Verification, event: machine.Event, at: int) -> str:
+    return apply(v, event, at, PACE)[0].current.channel
+
+
+@pytest.mark.parametrize(("second", "channel"), [(29, "voice"), (30, "email"), (119, "email"), (120, "voice")])
+def test_the_fallback_passes_a_silent_step_over_at_the_time_that_it_comes_to_it(second: int, channel: str) -> None:
+    for error in (error for error in ErrorClass if REMEDIES[error] is Remedy.NEXT_CHANNEL):
+        assert channel_at(nightly(), Failed(1, error), T0 + second * 1000) == channel
+
+
+def test_silence_leads_past_a_silent_step_and_so_it_is_told() -> None:
+    v = after(nightly(), Accepted(1), at=T0 + 1_000)
+    assert machine.next_way(v, T0 + 31_000) == (2, "post")
+    assert after(v, Due()).current.channel == "email"
+
+
+def test_who_asks_for_the_silent_channel_gets_it_and_who_asks_for_anything_does_not() -> None:
+    at = T0 + 60_000
+    assert channel_at(nightly(), Resent(), at) == "email"
+    assert channel_at(nightly(), Resent("voice"), at) == "voice"
+    with pytest.raises(Unreachable):
+        apply(nightly(strict=True), Resent("voice"), at, PACE)
+    assert channel_at(nightly(strict=True), Resent("voice"), T0 + 120_000) == "voice"
+
+
+def test_a_call_that_was_asked_for_may_go_to_the_next_provider_of_its_step() -> None:
+    v, _ = apply(nightly(), Resent("voice"), T0 + 60_000, PACE)
+    v, _ = apply(v, Failed(2, ErrorClass.PROVIDER_DOWN), T0 + 61_000, PACE)
+    assert (v.current.channel, v.current.provider) == ("voice", "two")

@@ -186,7 +186,7 @@ def test_a_country_can_place_email_in_its_order() -> None:
 def test_the_first_refusal_wins_and_later_rules_say_nothing() -> None:
     decision = ask(policy(countries={}), number="+19005551234")
     assert refused(decision) == ("country_denied", "country")
-    assert [note.rule for note in decision.notes] == ["address", "channels", "country"]
+    assert [note.rule for note in decision.notes] == ["address", "channels", "lists", "country"]
     assert decision.limits == ()
 
 
@@ -204,10 +204,13 @@ def test_every_rule_notes_what_it_decided_in_order_and_masks_the_destination() -
     assert [note.says for note in decision.notes] == [
         "to +1415*****71 and a**@example.org",
         "no wish",
+        "on no list",
         "US is allowed",
         "fixed_line_or_mobile is allowed",
+        "nothing is wrong with it",
         "for US: sms, whatsapp, voice, email",
         "no opt-out is known",
+        "no channel is silent",
         "counts nothing",
         "6 digits, lives 10m, 5 checks",
     ]

@@ -1,0 +1,131 @@
+"""Entries of deny and allow lists: numbers, beginnings of numbers, addresses, domains; and what each one covers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policies import destination
+from policies.model import Email, Phone
+
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,13}\*")
+_DOMAIN = re.compile(r"(?!.*--)(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_SHOWN = 7  # characters of the beginning of a number: a longer one would be nearly the number
+
+LONGEST = 320
+"""Characters of an entry."""
+
+MOST_FAULTS = 5
+"""Lines of a file that are complained of."""
+
+
+class Unusable(ValueError):
+    """Not an entry. The message says what to write, and never repeats what was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry in its one spelling, which is all that a list keeps of it: +447911123456, +4479*, ana@example.org or
+    example.org (which covers its subdomains)."""
+
+    text: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether it covers more than one number or mailbox."""
+        return self.text.endswith("*") or ("@" not in self.text and self.text[0] != "+")
+
+    @property
+    def masked(self) -> str:
+        """As shown in answers and logs."""
+        if "@" in self.text:
+            return f"{self.text[0]}**@{self.text.rpartition('@')[2]}"
+        if not self.wide:
+            return destination.phone(self.text).masked
+        if self.text[0] != "+":
+            return self.text
+        digits = self.text[:-1]
+        return f"{digits[:_SHOWN]}{'.' * (len(digits) - _SHOWN)}*"
+
+    @property
+    def covering(self) -> tuple[str, ...]:
+        """Every entry that covers all that this one covers, itself first, the more special before the more general."""
+        if self.text[0] == "+":
+            return (self.text, *_beginnings(self.text.rstrip("*"), 1 if self.wide else 0))
+        local, _, domain = self.text.rpartition("@")
+        return (*((self.text,) if local else ()), *_domains(domain))
+
+    def __repr__(self) -> str:
+        return f"Entry({self.masked})"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A file of entries."""
+
+    entries: frozenset[str]  # each in its one spelling
+    digest: str  # of the file
+
+
+def read(text: str) -> Entry:
+    """Understand an entry. Raises Unusable."""
+    plain = text.strip()
+    if _PREFIX.fullmatch(plain) or _DOMAIN.fullmatch(plain):
+        return Entry(plain)
+    try:
+        if plain.startswith("+"):
+            return Entry(destination.phone(plain).e164)
+        if "@" in plain:
+            return Entry(destination.email(plain).key)
+        if "." in plain:
+            return Entry(destination.email(f"x@{plain}").domain)
+    except destination.Invalid as fault:
+        raise Unusable(fault.reason) from None
+    raise Unusable("not an entry: write a number like +447911123456, a beginning like +4479*, an address or a domain")
+
+
+_PLAIN = re.compile(rf"\+[1-9][0-9]{{6,14}}|{_PREFIX.pattern}|{_DOMAIN.pattern}")
+
+
+def listing(data: bytes) -> tuple[Listing, list[tuple[int, str]]]:
+    """Understand a file of entries, one in a line, and say which lines are none and why: the first few. What is plainly
+    a number or a domain is not looked at further, so that a million lines take a second or two."""
+    found: set[str] = set()
+    faults: list[tuple[int, str]] = []
+    for number, line in enumerate(data.decode(errors="replace").splitlines(), 1):
+        if text := line.partition("#")[0].strip():
+            if _PLAIN.fullmatch(text) is None:
+                text = _told(text, number, faults)
+            found.add(text)
+            if len(faults) == MOST_FAULTS:
+                break
+    return Listing(frozenset(found - {""}), hashlib.sha256(data).hexdigest()), faults
+
+
+def _told(text: str, line: int, faults: list[tuple[int, str]]) -> str:
+    try:
+        return read(text[:LONGEST]).text
+    except Unusable as fault:
+        faults.append((line, str(fault)))
+        return ""
+
+
+def of(address: Phone | Email) -> tuple[str, ...]:
+    """Every entry that covers a destination, the most special first: 16 at the most for a number. A hash in the place
+    of a number, as in recorded traffic, is covered by none."""
+    if isinstance(address, Email):
+        return (address.key, *_domains(address.domain))
+    return Entry(address.e164).covering
+
+
+def _beginnings(number: str, less: int) -> Iterator[str]:
+    return (f"{number[:length]}*" for length in range(len(number) - less, 1, -1))
+
+
+def _domains(domain: str) -> Iterator[str]:
+    """A domain and what it is under. The last label alone is no entry."""
+    while "." in domain:
+        yield domain
+        domain = domain.partition(".")[2]
