@@ -136,6 +136,8 @@ class CodeSettings:
     checks: int
     resend: str  # "same" or "new"
     cooldown: int  # milliseconds before a person may ask again
+    waits: tuple[int, ...] = ()  # how that grows with each ask in a window; see policies/waits.py
+    waits_window: int = 0  # milliseconds that an ask is remembered for it
 
 
 class Counts(StrEnum):
@@ -157,6 +159,7 @@ class Limit:
     window: int  # milliseconds
     counts: Counts = Counts.STARTS
     shadow: bool = False  # count and report, never refuse
+    waits: tuple[int, ...] = ()  # not empty: in place of the amount, how long the next one waits after each before
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ class GuessBudget:
 
     amount: int
     window: int  # milliseconds
+    delays: tuple[int, ...] = ()  # how long after each of them the next check waits; see policies/waits.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     if decision.refusal:
         return Outcome(decision, "")
     target = question.target(decision.steps[0].channel)
-    limits = (*decision.limits, *cooldown(question.app, decision.policy, target, decision.code.cooldown))
+    limits = (*decision.limits, *cooldown(question.app, decision.policy, target, decision.code))
     return Outcome(decision, target, limits, windows.reserve(limits, now))
 
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from policies import waits
 from policies.model import Limit
 
 Key = tuple[str, str, str, str]
@@ -29,9 +30,11 @@ class _Line:
     times: list[int] = field(default_factory=list)
     longest: int = 0
 
-    def wait(self, amount: int, window: int, now: int) -> int:
+    def wait(self, limit: Limit, now: int) -> int:
         """The event that would be number `amount` + 1 in a window waits until the `amount`-th newest has left it."""
-        return max(0, self.times[-amount] + window - now) if amount <= len(self.times) else 0
+        if limit.waits:
+            return waits.left(self.times, limit.waits, limit.window, now)
+        return max(0, self.times[-limit.amount] + limit.window - now) if limit.amount <= len(self.times) else 0
 
     def count(self, window: int, now: int) -> None:
         self.longest = max(self.longest, window)
@@ -72,7 +75,7 @@ class Windows:
         longest, shadows = 0, []
         for key, limit in ((key, limit) for key, group in groups.items() for limit in group):
             line = self._lines.get(key)
-            wait = line.wait(limit.amount, limit.window, now) if line else 0
+            wait = line.wait(limit, now) if line else 0
             if wait and limit.shadow:
                 shadows.append(limit)
             elif wait > longest:

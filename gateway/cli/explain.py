@@ -84,7 +84,7 @@ def _told(question: Question, decision: Decision) -> dict[str, Any]:
     limits = decision.limits
     if not refusal:
         target = question.target(decision.steps[0].channel)
-        limits += cooldown(question.app, decision.policy, target, code.cooldown)
+        limits += cooldown(question.app, decision.policy, target, code)
     return {
         "app": question.app,
         "purpose": question.purpose,
@@ -103,7 +103,11 @@ def _told(question: Question, decision: Decision) -> dict[str, Any]:
         ],
         "refused": {"problem": refusal.code, "rule": refusal.rule, "detail": refusal.detail} if refusal else None,
         "limits": [_limit(limit, question) for limit in limits],
-        "guesses": {"amount": decision.guesses.amount, "window": written(decision.guesses.window)},
+        "guesses": {
+            "amount": decision.guesses.amount,
+            "window": written(decision.guesses.window),
+            "delays": [written(delay) for delay in decision.guesses.delays],
+        },
         "code": {
             "length": code.length,
             "alphabet": next(name for name, characters in ALPHABETS.items() if characters == code.alphabet),
@@ -142,11 +146,13 @@ def _limit(limit: Limit, question: Question) -> dict[str, Any]:
     per = limit.per
     if question.phone and question.email and limit.per == "destination":
         per = f"destination ({'phone' if limit.subject == question.phone.e164 else 'email'})"
+    grows = {"grows_to": written(limit.waits[-1])} if len(limit.waits) > 1 else {}
     return {
         "name": limit.name,
         "per": per,
         "amount": limit.amount,
-        "window": written(limit.window),
+        "window": written(limit.waits[0] if limit.waits else limit.window),
+        **grows,
         "counts": str(limit.counts),
         "scope": limit.scope or "all apps",
         "shadow": limit.shadow,
@@ -182,7 +188,7 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         (
             limit["name"],
-            f"{limit['amount']} in {limit['window']}",
+            f"{limit['amount']} in {limit['window']}" + (f" to {limit['grows_to']}" if "grows_to" in limit else ""),
             f"per {limit['per']}",
             limit["counts"],
             limit["scope"],
@@ -195,6 +201,8 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {code['length']} {code['alphabet']}, lives {code['expiry']}, {code['checks']} checks"
     yield f"  a resend after {code['cooldown']} sends {'the same' if code['resend'] == 'same' else 'a new'} code"
     yield f"  {guesses['amount']} wrong codes in {guesses['window']} for this destination, over all its codes"
+    if any(delay != "0s" for delay in guesses["delays"]):
+        yield f"  {_delays(guesses['delays'])}"
     yield _bold("steps")
     for number, step in enumerate(told["steps"], 1):
         sender = f", sender {step['sender']}" if "sender" in step else ""
@@ -202,6 +210,11 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
         wait = "is the last" if last else f"waits {step['wait']} for a sign of delivery"
         silent = f"; silent from {', '.join(step['silent'])}" if "silent" in step else ""
         yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}{silent}"
+
+
+def _delays(delays: Sequence[str]) -> str:
+    number, first = next((number, delay) for number, delay in enumerate(delays, 1) if delay != "0s")
+    return f"from wrong code number {number} on the next check waits, {first} to {delays[-1]}"
 
 
 def _providers(step: Mapping[str, Any]) -> str:

@@ -284,7 +284,6 @@ def _resent(v: Verification, event: Resent, now: int, pace: Pace) -> Turn:
     if v.current.status is SENT:
         v, attempt = _move(v, v.current.number, SILENT, now)
         silent = (Changed(attempt),) if attempt else ()
-    v = replace(v, resend_at=now + v.cooldown)
     v, effects = _take(v, way, "resend", now)
     return v, (*silent, *effects)
 

@@ -70,6 +70,7 @@ class SendLimit:
     starts: bool  # counts only what a person asks for, and not the automatic fallback
     most: int = 1  # how far back the counter remembers, for whoever else counts there
     longest: int = 1
+    waits: tuple[int, ...] = ()  # in place of the amount: see policies/waits.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +101,15 @@ class Verification:
     attempts: tuple[Attempt, ...]
     created_at: int
     expires_at: int
-    resend_at: int
+    resend_at: int  # a person may ask again from then on; the store's counters decide it
     checks_used: int
     checks_max: int
     phone: str = ""  # masked
     email: str = ""  # masked
     country: str = ""
-    cooldown: int = 0
     resend_new: bool = False  # a person's resend makes a new code
     exhausted: bool = False
+    first_resend_at: int = 0  # what resend_at was when it was started
     ended_at: int | None = None
     limits: tuple[SendLimit, ...] = ()
     opt_outs: OptOuts = OptOuts()

@@ -209,7 +209,7 @@ class Checked(BaseModel):
     verdict: Verdict
     approved: bool = Field(description="True for exactly one check of a verification.")
     checks_left: int = Field(ge=0)
-    retry_at: Time | None = Field(description="When the destination may be tried again, if waiting helps.")
+    retry_at: Time | None = Field(description="When the next code is compared, if it has to wait.")
 
 
 class Happening(BaseModel):

@@ -13,7 +13,7 @@ from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
-from gateway.store.steps import Counter, Creation, Idempotency, Try
+from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try
 from policies.model import Counts, Decision, Limit
 from policies.rules.code import alphabet
 from policies.rules.limits import cooldown
@@ -125,7 +125,9 @@ def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dic
 
 def _budget(setup: Setup, decision: Decision, counter: str) -> dict[str, object]:
     most, longest = setup.reach.guesses
-    return {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window, "o": most, "u": longest}
+    budget: dict[str, object] = {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window}
+    delays = {"D": decision.guesses.delays} if decision.guesses.delays else {}
+    return {**budget, **delays, "o": most, "u": longest}
 
 
 def _context(setup: Setup, context: Mapping[str, str]) -> bytes:
@@ -156,7 +158,7 @@ def _group(
     keys = setup.keys
     groups: dict[str, list[Limit]] = {}
     kept: list[SendLimit] = []
-    for limit in (*decision.limits, *cooldown(app, decision.policy, target, decision.code.cooldown)):
+    for limit in (*decision.limits, *cooldown(app, decision.policy, target, decision.code)):
         name = keys.name("limit", limit.scope, limit.per, limit.counts, limit.subject)
         own = limit.per == "destination" and limit.subject == target
         key = setup.store.limit_key(shard if own else keys.shard(name), name)
@@ -164,12 +166,14 @@ def _group(
         if own:
             starts = limit.counts is Counts.STARTS
             reach = setup.reach.of(limit)
-            kept.append(SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach))
+            kept.append(
+                SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits)
+            )
     return groups, tuple(kept)
 
 
 def _counter(setup: Setup, key: str, limits: list[Limit]) -> Counter:
-    rules = tuple((limit.amount, limit.window, limit.shadow) for limit in limits)
+    rules = tuple(Rule(limit.amount, limit.window, limit.shadow, limit.waits) for limit in limits)
     return Counter(key, rules, *setup.reach.of(limits[0]))
 
 
@@ -189,13 +193,12 @@ def _verification(
         attempts=(Attempt(1, 0, step.channel, step.providers[0], AttemptStatus.QUEUED, now, now),),
         created_at=now,
         expires_at=now + decision.code.expiry,
-        resend_at=now + decision.code.cooldown,
+        resend_at=now,  # the store says it, when it is created
         checks_used=0,
         checks_max=decision.code.checks,
         phone=to.phone.masked if to.phone else "",
         email=to.email.masked if to.email else "",
         country=to.phone.country if to.phone else "",
-        cooldown=decision.code.cooldown,
         resend_new=decision.code.resend == "new",
         limits=limits,
         metadata=request.metadata,

@@ -18,8 +18,10 @@ from gateway.service import record, suppressions
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
-from gateway.store.steps import Change, Committed, Conflict, Counter, Unavailable, Unknown
+from gateway.store.steps import Change, Committed, Conflict, Counter, Rule, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
+from policies import waits
+from policies.model import Limit
 
 _COMMIT_TRIES = 20
 """Rounds of read and commit for one event. Each lost round means that another event of the same verification won."""
@@ -109,7 +111,7 @@ class Engine:
                 return Turned(stored, None)
             turn, result = await self._write(stored, turn, now, by_person, reseal)
             if isinstance(result, Committed):
-                return await self._allowed(self._turned(stored, turn, now, reseal), result)
+                return await self._allowed(self._turned(stored, turn, now, result, reseal), result)
             stored = result.stored
         raise Contended
 
@@ -137,9 +139,11 @@ class Engine:
             raise Unavailable("a commit without counters was limited")
         return turn, result
 
-    def _turned(self, stored: Stored, turn: machine.Turn, now: int, reseal: Reseal | None) -> Turned:
+    def _turned(
+        self, stored: Stored, turn: machine.Turn, now: int, committed: Committed, reseal: Reseal | None = None
+    ) -> Turned:
         v, effects = turn
-        v = replace(v, version=stored.verification.version + 1)
+        v = replace(v, version=stored.verification.version + 1, resend_at=committed.again)
         stored = replace(stored, verification=v)
         if reseal:
             stored = replace(stored, key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
@@ -165,7 +169,7 @@ class Engine:
         if isinstance(result, Conflict):
             self._lost(before)
             return
-        turned = await self._allowed(self._turned(stored, turn, now, None), result)
+        turned = await self._allowed(self._turned(stored, turn, now, result), result)
         if turned.send:
             self.carry(turned.stored, turned.send)
 
@@ -174,7 +178,7 @@ class Engine:
         stopped between its claim and this line must not send after an approval."""
         result = await self._commit(stored, (stored.verification, ()), now, (), None)
         if isinstance(result, Committed):
-            self.carry(self._turned(stored, (stored.verification, ()), now, None).stored, attempt)
+            self.carry(self._turned(stored, (stored.verification, ()), now, result).stored, attempt)
         else:
             self._lost(stored.verification)
 
@@ -337,7 +341,12 @@ class Engine:
         for limit in _kept(v, sends_only=sends_only):
             groups.setdefault(limit.key, []).append(limit)
         return tuple(
-            Counter(key, tuple((x.amount, x.window, x.shadow) for x in limits), limits[0].most, limits[0].longest)
+            Counter(
+                key,
+                tuple(Rule(x.amount, x.window, x.shadow, x.waits) for x in limits),
+                limits[0].most,
+                limits[0].longest,
+            )
             for key, limits in groups.items()
         )
 
@@ -345,7 +354,7 @@ class Engine:
         limit = _limit_of(v, result, sends_only=sends_only)
         self._setup.metrics.limited(v.policy, limit.name, False)
         self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
-        return Limited(limit.name, limit.amount, limit.window, result.wait)
+        return limited(limit, result.wait)
 
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
         record.tell(self._setup, v, effects, now)
@@ -366,6 +375,11 @@ class Engine:
             return
         if error:
             self._setup.log.error("send.unwritten", verification=verification, fault=type(error).__name__)
+
+
+def limited(limit: Limit | SendLimit, wait: int) -> Limited:
+    """The refusal by this limit for `wait` ms."""
+    return Limited(limit.name, limit.amount, waits.standing(limit.waits, limit.window, wait), wait)
 
 
 def sent_to(channel: str) -> str:

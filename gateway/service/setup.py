@@ -106,7 +106,7 @@ def _looks(name: str, policy: Policy) -> Iterator[tuple[str, str, str, int, int]
     for limit in policy.settings.limits.values():
         amount = max(limit.amount, limit.missing or 0)
         yield "+".join(limit.per), limit.counts, scopes[limit.scope], amount, limit.window
-    yield "destination", Counts.STARTS, scopes["policy"], 1, policy.code.cooldown
+    yield "destination", Counts.STARTS, scopes["policy"], max(1, len(policy.code.waits)), policy.code.waits_window
 
 
 def _shared_by(scope: str, per: str, counts: str) -> tuple[str, str, str]:

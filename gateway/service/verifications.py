@@ -10,7 +10,7 @@ from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.service import drafting, ordering, record, suppressions, traffic
 from gateway.service.drafting import Draft
-from gateway.service.engine import Engine
+from gateway.service.engine import Engine, limited
 from gateway.service.requests import (
     Check,
     Checked,
@@ -154,10 +154,10 @@ class Verifications:
         if channel is not None and channel not in {step.channel for step in v.steps}:
             raise Denied("no_channel", "channels", "This verification can't use that channel.")
         now = self._setup.store.now()
-        if now < v.resend_at:
+        if now < v.resend_at:  # said before any other reason not to; a start in between is the counter's to tell
             self._setup.metrics.limited(v.policy, "cooldown", False)
             self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit="cooldown")
-            raise Limited("cooldown", 1, v.cooldown, v.resend_at - now)
+            raise _too_early(v, v.resend_at - now)
         try:
             reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
             turned = await self._engine.turn(stored, machine.Resent(channel), by_person=True, reseal=reseal)
@@ -216,7 +216,8 @@ class Verifications:
             v,
             created_at=created.now,
             expires_at=created.now + v.expires_at - v.created_at,
-            resend_at=created.now + v.cooldown,
+            resend_at=created.again,
+            first_resend_at=created.again,
             attempts=(first,),
         )
         setup.metrics.started(v.app, v.purpose, v.country)
@@ -260,13 +261,12 @@ class Verifications:
 
     def _limited(self, request: Start, decision: Decision, draft: Draft, result: StoreLimited | Guessed) -> Limited:
         if isinstance(result, Guessed):
-            name, amount, window = "guesses", decision.guesses.amount, decision.guesses.window
+            refused = Limited("guesses", decision.guesses.amount, decision.guesses.window, result.wait)
         else:
-            limit = draft.limits[result.counter][result.rule]
-            name, amount, window = limit.name, limit.amount, limit.window
-        self._setup.metrics.limited(decision.policy, name, False)
-        self._refused(request, decision, "limits", limit=name)
-        return Limited(name, amount, window, result.wait)
+            refused = limited(draft.limits[result.counter][result.rule], result.wait)
+        self._setup.metrics.limited(decision.policy, refused.limit, False)
+        self._refused(request, decision, "limits", limit=refused.limit)
+        return refused
 
     def _refused(self, request: Start, decision: Decision, rule: str, **facts: str) -> None:
         self._setup.metrics.refused(rule, request.app, request.purpose)
@@ -291,10 +291,15 @@ def as_created(v: Verification) -> Verification:
         status=Status.PENDING,
         attempts=(queued,),
         checks_used=0,
-        resend_at=v.created_at + v.cooldown,
+        resend_at=v.first_resend_at,
         exhausted=False,
         ended_at=None,
     )
+
+
+def _too_early(v: Verification, wait: int) -> Limited:
+    """The refusal of a resend that the last answer has already announced."""
+    return next(limited(limit, wait) for limit in v.limits if limit.waits)
 
 
 def _notes(decision: Decision) -> list[str]:

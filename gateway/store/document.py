@@ -8,7 +8,9 @@ k d     id of the key, digest of the code                  create, commit (a res
 n m     checks used, checks allowed                        create, check
 l w     length of the code, 1 when it has letters          create, commit
 c x e   created, expires, ended; ms by the store's clock   create; check, commit
+A F     a person may ask again: now, as the start said     create, commit (a resend); create
 g y z   failed guesses: counter's name, amount, window     create
+D       and the delays that grow with them, if any         create
 o u     and how far back that counter remembers            create
 P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create
@@ -97,12 +99,10 @@ def pack_body(v: Verification, locale: str) -> bytes:
             v.revision,
             [_pack_step(s) for s in v.steps],
             [_pack_attempt(a, v.created_at) for a in v.attempts],
-            v.resend_at - v.created_at,
             [v.phone, v.email, v.country, locale],
-            v.cooldown,
             v.resend_new,
             v.exhausted,
-            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest] for x in v.limits],
+            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits] for x in v.limits],
             [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
         ]
@@ -152,11 +152,17 @@ def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
     )
 
 
+def _unpack_limit(
+    key: str, name: str, amount: int, window: int, shadow: bool, starts: bool, most: int, longest: int, waits: list[int]
+) -> SendLimit:
+    return SendLimit(key, name, amount, window, shadow, starts, most, longest, tuple(waits))
+
+
 def unpack_document(verification_id: str, data: bytes) -> Stored:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
     purpose, policy, revision, steps, attempts, *rest = unpack(fields[b"b"])
-    resend_at, to, cooldown, resend_new, exhausted, limits, opt_outs, metadata = rest
+    to, resend_new, exhausted, limits, opt_outs, metadata = rest
     created = int(fields[b"c"])
     verification = Verification(
         id=verification_id,
@@ -170,17 +176,17 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         attempts=tuple(_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)),
         created_at=created,
         expires_at=int(fields[b"x"]),
-        resend_at=resend_at + created,
+        resend_at=int(fields[b"A"]),
+        first_resend_at=int(fields[b"F"]),
         checks_used=int(fields[b"n"]),
         checks_max=int(fields[b"m"]),
         phone=to[0],
         email=to[1],
         country=to[2],
-        cooldown=cooldown,
         resend_new=resend_new,
         exhausted=exhausted,
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
-        limits=tuple(SendLimit(*limit) for limit in limits),
+        limits=tuple(_unpack_limit(*limit) for limit in limits),
         opt_outs=OptOuts(*opt_outs),
         metadata=metadata,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.core.model import Status
 from gateway.store.document import Stored
@@ -13,19 +14,33 @@ class Unavailable(Exception):
     """The store did not answer, or refused: nothing may be assumed about what it did."""
 
 
+class Rule(NamedTuple):
+    """At most `amount` in `window` ms; or, with `waits`, so long after each event in the window until the next one."""
+
+    amount: int
+    window: int
+    shadow: bool = False
+    waits: tuple[int, ...] = ()
+
+    @property
+    def reach(self) -> int:
+        """How many events it looks back at."""
+        return max(self.amount, len(self.waits))
+
+
 @dataclass(frozen=True, slots=True)
 class Counter:
     """One list of times, shared by all the limits on the same subject."""
 
     key: str
-    rules: tuple[tuple[int, int, bool], ...]  # (amount, window in ms, shadow)
+    rules: tuple[Rule, ...]
     most: int = 1  # times to remember, for whoever else counts here
     longest: int = 1  # ms to remember them
 
     def packed(self) -> list[object]:
-        most = max(self.most, *(amount for amount, _, _ in self.rules))
-        window = max(self.longest, *(window for _, window, _ in self.rules))
-        return [most, window, [x for a, w, s in self.rules for x in (a, w, int(s))]]
+        most = max(self.most, *(rule.reach for rule in self.rules))
+        window = max(self.longest, *(rule.window for rule in self.rules))
+        return [most, window, [[rule.amount, rule.window, int(rule.shadow), rule.waits] for rule in self.rules]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,7 @@ class Suppressed:
 class Created:
     now: int
     shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
+    again: int = 0  # when a person may ask again; ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +212,7 @@ class Committed:
     now: int
     shadows: tuple[tuple[int, int], ...] = ()
     suppressed: tuple[str, ...] = ()  # of the channels that were looked for
+    again: int = 0  # when a person may ask again; ms
 
 
 @dataclass(frozen=True, slots=True)

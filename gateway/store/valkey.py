@@ -103,8 +103,8 @@ class Store:
             "idem": _packed(idempotency),
         }
         match await self._run("create", keys, args):
-            case [b"created", now, shadows]:
-                return Created(now, _pairs(shadows))
+            case [b"created", now, shadows, again]:
+                return Created(now, _pairs(shadows), again)
             case [b"limited", now, counter, rule, wait, shadows]:
                 return Limited(now, counter, rule, wait, _pairs(shadows))
             case [b"guessed", now, wait]:
@@ -176,8 +176,8 @@ class Store:
             "tombstone": change.tombstone,
         }
         match await self._run("commit", keys, args):
-            case [b"committed", now, shadows, channels]:
-                return Committed(now, _pairs(shadows), _words(channels))
+            case [b"committed", now, shadows, channels, again]:
+                return Committed(now, _pairs(shadows), _words(channels), again)
             case [b"conflict", now, document]:
                 return Conflict(now, unpack_document(change.id, document))
             case [b"limited", now, counter, rule, wait, shadows]:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.duration import Duration, milliseconds, within, written
 from policies.model import CodeSettings, GuessBudget
+from policies.waits import growing
 
 # Letters: RFC 8628 §6.1, consonants only, so that no word appears and no O or I is taken for a digit. Alphanumeric: the
 # same idea with digits, less what people confuse in print (0 O, 1 I L, 2 Z, 5 S, 8 B).
@@ -22,6 +23,7 @@ LONGEST = milliseconds("10m")
 
 Expiry = Annotated[Duration, within("1s", "24h")]
 Cooldown = Annotated[Duration, within("0s", "1h")]
+Longest = Annotated[Duration, within("1s", "24h")]
 
 
 class CodeRules(BaseModel):
@@ -46,6 +48,17 @@ class CodeRules(BaseModel):
     cooldown: Cooldown = Field(
         30_000, description="How long a person waits before asking again.", json_schema_extra={"default": "30s"}
     )
+    cooldown_growth: int = Field(
+        1, ge=1, le=10, description="How many times longer each next wait is, by a resend or a new start; 1: all alike."
+    )
+    cooldown_max: Longest = Field(
+        1_920_000, description="The longest that it grows to.", json_schema_extra={"default": "32m"}
+    )
+    cooldown_window: Longest = Field(
+        3_600_000,
+        description="How long each ask is remembered for the growth: what is older no longer makes the wait longer.",
+        json_schema_extra={"default": "1h"},
+    )
     allow_weak_codes: bool = Field(
         False, description="Permit 4 and 5 characters, against the advice of NIST and OWASP."
     )
@@ -68,6 +81,39 @@ class CodeRules(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _growable(self) -> Self:
+        if self.cooldown_growth == 1:
+            return self
+        if not self.cooldown:
+            raise ValueError("cooldown_growth: nothing grows from cooldown 0s: write one such as 30s, or leave it out")
+        if self.cooldown_max < self.cooldown:
+            raise ValueError(
+                f"cooldown_max {written(self.cooldown_max)} is below the cooldown itself ({written(self.cooldown)})"
+            )
+        if self.cooldown_window < self.cooldown_max:
+            raise ValueError(
+                f"cooldown_window {written(self.cooldown_window)} is shorter than cooldown_max "
+                f"({written(self.cooldown_max)}), which it could never grow to: write a longer one"
+            )
+        return self
+
+
+class DelaySettings(BaseModel):
+    """How long the next check waits once there were many wrong ones: first long, then twice as long each time."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    after: int = Field(5, ge=1, le=100, description="The failed check after which the first delay comes.")
+    first: Longest = Field(30_000, description="The first delay.", json_schema_extra={"default": "30s"})
+    most: Longest = Field(3_600_000, description="The longest delay.", json_schema_extra={"default": "1h"})
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.most < self.first:
+            raise ValueError(f"most {written(self.most)} is below the first delay ({written(self.first)})")
+        return self
+
 
 class GuessSettings(BaseModel):
     """Failed checks that one destination may have over all its codes: a new code must not buy new guesses."""
@@ -77,6 +123,9 @@ class GuessSettings(BaseModel):
     amount: int = Field(20, ge=1, le=100, description="Failed checks; NIST SP 800-63B-4 §3.2.2 stops at 100.")
     window: Annotated[Duration, within("1m", "31d")] = Field(
         86_400_000, description="How long a failed check is remembered.", json_schema_extra={"default": "24h"}
+    )
+    delays: DelaySettings | None = Field(
+        None, description="Delays that grow with each failed check before the amount is used up; null: none."
     )
 
 
@@ -89,6 +138,8 @@ def settle(rules: CodeRules) -> CodeSettings:
         checks=rules.checks,
         resend=rules.resend,
         cooldown=rules.cooldown,
+        waits=growing(rules.cooldown, rules.cooldown_growth, rules.cooldown_max) if rules.cooldown else (),
+        waits_window=rules.cooldown_window if rules.cooldown_growth > 1 else rules.cooldown,
     )
 
 
@@ -100,7 +151,9 @@ def alphabet(code: str) -> str:
 
 def budget(settings: GuessSettings) -> GuessBudget:
     """The guess budget as the gateway uses it."""
-    return GuessBudget(settings.amount, settings.window)
+    delays = settings.delays
+    waits = growing(delays.first, 2, delays.most, free=delays.after - 1) if delays else ()
+    return GuessBudget(settings.amount, settings.window, waits)
 
 
 def describe(rules: CodeRules) -> str:

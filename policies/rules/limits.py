@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.duration import Duration, within
-from policies.model import Counts, Limit, Question, Step
+from policies.model import CodeSettings, Counts, Limit, Question, Step
 from policies.rules.finding import Finding
 
 
@@ -132,9 +132,11 @@ def judge(countings: Countings, policy: str, question: Question, steps: tuple[St
     return Finding(steps, counting.says, limits=tuple(limits))
 
 
-def cooldown(app: str, policy: str, target: str, wait: int) -> tuple[Limit, ...]:
+def cooldown(app: str, policy: str, target: str, code: CodeSettings) -> tuple[Limit, ...]:
     """The limit that a code's cooldown is: a person who starts anew waits as long as one who asks for a resend."""
-    return (Limit("cooldown", f"{app}/{policy}", "destination", target, 1, wait),) if wait else ()
+    if not code.waits:
+        return ()
+    return (Limit("cooldown", f"{app}/{policy}", "destination", target, 1, code.waits_window, waits=code.waits),)
 
 
 def _addresses(question: Question) -> tuple[str, ...]:

@@ -301,11 +301,6 @@ def test_a_resend_by_name_takes_that_channel_and_no_other() -> None:
         apply(v, Resent("pigeon"), T0, PACE)
 
 
-def test_a_resend_sets_the_next_time_that_a_person_may_ask() -> None:
-    v = after(fresh(cooldown=30_000), Resent(), at=T0 + 7_000)
-    assert v.resend_at == T0 + 37_000
-
-
 def test_a_resend_reopens_an_exhausted_fallback() -> None:
     v = after(fresh(STEPS[:1]), Accepted(1), Due())
     assert v.exhausted

@@ -236,7 +236,7 @@ def test_a_refusal_tells_the_caller_nothing_of_the_policy() -> None:
 
 def test_the_decision_carries_the_code_the_guesses_and_the_revision() -> None:
     decision = ask(policy(code={"alphabet": "letters", "length": 8}, guesses={"amount": 9, "window": "1h"}))
-    assert decision.code == CodeSettings(8, "BCDFGHJKLMNPQRSTVWXZ", 600_000, 5, "same", 30_000)
+    assert decision.code == CodeSettings(8, "BCDFGHJKLMNPQRSTVWXZ", 600_000, 5, "same", 30_000, (30_000,), 30_000)
     assert decision.guesses == GuessBudget(9, 3_600_000)
     assert (decision.policy, decision.revision) == (
         "login",

@@ -51,7 +51,7 @@ class CheckThenCount(Store):
     async def create(self, creation: Creation) -> Created | Limited:
         now = self.now()
         for counter in creation.counters:
-            for amount, window, _ in counter.rules:
+            for amount, window, *_ in counter.rules:
                 oldest = await self._client.lindex(counter.key, amount - 1)
                 if oldest and int(oldest) + window > now:
                     return Limited(now, 0, 0, int(oldest) + window - now)

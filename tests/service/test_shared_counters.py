@@ -26,8 +26,8 @@ SENDING = {
     "default": POLICY,
 }
 GUESSING = {
-    "login": {**POLICY, "guesses": {"amount": 6, "window": "24h"}},
-    "news": {**POLICY, "guesses": {"amount": 2, "window": "1m"}},
+    "login": {**POLICY, "guesses": {"delays": {"after": 100}, "amount": 6, "window": "24h"}},
+    "news": {**POLICY, "guesses": {"delays": {"after": 100}, "amount": 2, "window": "1m"}},
     "default": POLICY,
 }
 

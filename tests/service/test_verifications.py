@@ -159,7 +159,7 @@ async def test_a_country_outside_the_policy_is_denied_before_anything_is_written
 
 
 async def test_the_guess_budget_spans_codes_and_blocks_starts_and_checks(worlds: Worlds) -> None:
-    world = worlds(policies={"default": {**POLICY, "guesses": {"amount": 7, "window": "1h"}}})
+    world = worlds(policies={"default": {**POLICY, "guesses": {"delays": {"after": 100}, "amount": 7, "window": "1h"}}})
     first, last = await world.start(), await world.start()
     for _ in range(5):
         await world.check(first, world.wrong(first))
@@ -177,7 +177,7 @@ async def test_the_guess_budget_spans_codes_and_blocks_starts_and_checks(worlds:
 
 
 async def test_success_renews_the_guess_budget(worlds: Worlds) -> None:
-    world = worlds(policies={"default": {**POLICY, "guesses": {"amount": 4}}})
+    world = worlds(policies={"default": {**POLICY, "guesses": {"delays": {"after": 100}, "amount": 4}}})
     for _ in range(3):
         v = await world.start()
         for _ in range(3):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.document import pack, pack_body
-from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Try
+from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
 from gateway.store.valkey import Store, connect
 from policies.model import Step
 
@@ -42,8 +42,8 @@ class Shelf:
         self.client = connect(self.url)
         self.store = Store(self.client, prefix=self.prefix, clock=self.clock)
 
-    def counter(self, name: str, *rules: tuple[int, int, bool], shard: int = 7) -> Counter:
-        return Counter(self.store.limit_key(shard, name), rules)
+    def counter(self, name: str, *rules: Rule | tuple[int, int, bool], shard: int = 7) -> Counter:
+        return Counter(self.store.limit_key(shard, name), tuple(Rule(*rule) for rule in rules))
 
     async def keys(self) -> set[str]:
         """Every key of this store, without its prefix."""

@@ -12,7 +12,7 @@ from tests.store.drafts import DAY, HOUR, Clock, Shelf, creation, guess, repeat,
 
 async def test_a_start_writes_the_verification_with_its_first_timer(shelf: Shelf) -> None:
     made = creation()
-    assert await shelf.store.create(made) == Created(shelf.clock.now, ())
+    assert await shelf.store.create(made) == Created(shelf.clock.now, (), shelf.clock.now)
     stored, now = await shelf.store.read(made.id)
     v = stored.verification
     assert (v.status, v.version, v.created_at, v.expires_at) == (Status.PENDING, 1, now, now + 600_000)

@@ -115,8 +115,8 @@ def test_the_wait_that_is_told_is_honest_to_the_millisecond(valkey: str, groups:
         ("elseif wait > longest then", "elseif wait > longest and g == 1 then"),  # looks at one group only
         # Counts in the first group before the second has been asked.
         (
-            "  for g, counter in ipairs(groups) do\n",
-            "  count(keys[1], 9, 60000)\n  for g, counter in ipairs(groups) do\n",
+            "  for g, counter in ipairs(groups) do\n    for r",
+            "  count(keys[1], 9, 60000)\n  for g, counter in ipairs(groups) do\n    for r",
         ),
     ],
 )

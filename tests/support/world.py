@@ -118,6 +118,7 @@ class FakeCarrier:
 POLICY: Mapping[str, Any] = {
     "extends": "default",
     "code": {"cooldown": "0s"},
+    "guesses": {"delays": {"after": 100}},
     "limits": {
         "destination-10m": {"amount": 50},
         "destination-day": {"amount": 500},

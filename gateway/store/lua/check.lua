@@ -37,7 +37,7 @@ if args.length ~= doc.l or (args.letters == 1 and doc.w ~= 1) then return {'malf
 
 -- The failed guesses belong to the destination: a new code does not give new guesses.
 local guesses = args.base .. 'g:' .. doc.g
-local wait = wait_for(guesses, doc.y, doc.z)
+local wait = guess_wait(guesses, doc)
 if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait} end
 
 doc.n = doc.n + 1
@@ -59,4 +59,5 @@ if doc.n >= doc.m then
   return answer('locked', 0, 0, true)
 end
 save(KEYS[1], doc)
-return answer('wrong', doc.m - doc.n, 0)
+wait = guess_wait(guesses, doc)
+return answer('wrong', doc.m - doc.n, wait > 0 and now + wait or 0)

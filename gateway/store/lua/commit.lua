@@ -9,16 +9,17 @@ if not doc then
 end
 if doc.v ~= args.v then return {'conflict', now, cmsgpack.pack(doc)} end
 
-local shadows = {}
+local shadows, again = {}, nil
 if #args.groups > 0 then
-  local group, limit, longest, noted = reserve(args.groups, slice(KEYS, 3))
+  local group, limit, longest, noted, waits = reserve(args.groups, slice(KEYS, 3))
   if group then return {'limited', now, group, limit, longest, noted} end
-  shadows = noted
+  shadows, again = noted, waits
 end
 
 local status = args.set.s
 args.set.s = nil
 for field, value in pairs(args.set) do doc[field] = value end
+if again then doc.A = now + again end
 note(doc, args.journal)
 if status then
   finish(KEYS[1], KEYS[2], args.id, doc, status, args.tombstone)
@@ -32,4 +33,4 @@ end
 local records = slice(KEYS, 3 + #args.groups)
 local standing = suppressed(args.looks, records)
 for i, mark in ipairs(args.marks) do suppress(records[#args.looks + i], mark[1], mark[2], mark[3]) end
-return {'committed', now, shadows, standing}
+return {'committed', now, shadows, standing, doc.A}

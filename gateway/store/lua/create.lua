@@ -12,20 +12,22 @@ if record then
 end
 
 local doc = args.doc
-local wait = wait_for(KEYS[3], doc.y, doc.z)
+local wait = guess_wait(KEYS[3], doc)
 if wait > 0 then return {'guessed', now, wait} end
 
 local standing = suppressed(args.looks, slice(KEYS, 5 + #args.groups))
 if #standing > 0 then return {'suppressed', now, standing} end
 
-local group, limit, longest, shadows = reserve(args.groups, slice(KEYS, 5))
+local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, 5))
 if group then return {'limited', now, group, limit, longest, shadows} end
 
 doc.v, doc.s, doc.n, doc.c, doc.x = 1, 'p', 0, now, now + args.life
+doc.A = now + (again or 0)
+doc.F = doc.A
 redis.call('SET', KEYS[1], cmsgpack.pack(doc), 'PX', args.keep)
 redis.call('ZADD', KEYS[2], now + args.lease, args.id)
 if args.idem then
   local busy = args.idem.busy > 0 and now + args.idem.busy or nil
   redis.call('SET', KEYS[4], cmsgpack.pack({f = args.idem.f, id = args.id, busy = busy}), 'PX', args.idem.ttl)
 end
-return {'created', now, shadows}
+return {'created', now, shadows, doc.A}

@@ -41,31 +41,61 @@ local function wait_for(key, amount, window)
   return wait > 0 and wait or 0
 end
 
+-- Waits that grow: `waits` are those after the first, second, ... event in the window, the last one for all after. An
+-- event that leaves the window shortens the wait, so this looks for the earliest moment at which as many are in the
+-- window as allow the next one: what is told is what passes. policies/waits.py says the same in Python.
+local function grown(key, waits, window)
+  local times = redis.call('LRANGE', key, 0, #waits - 1)
+  if #times == 0 then return 0 end
+  local earliest = times[1] + window
+  for i = 1, #times do
+    local alone = times[i + 1] and times[i + 1] + window or 0
+    earliest = math.min(earliest, math.max(alone, times[1] + waits[i]))
+  end
+  return math.max(0, earliest - now)
+end
+
+-- How long the next check of a destination's codes waits: until a guess has left the budget, or a delay is over.
+local function guess_wait(key, doc)
+  return math.max(wait_for(key, doc.y, doc.z), doc.D and grown(key, doc.D, doc.z) or 0)
+end
+
 local function count(key, most, window)
   redis.call('LPUSH', key, now)
   redis.call('LTRIM', key, 0, most - 1)
   redis.call('PEXPIRE', key, window)
 end
 
--- All counters or none. Each group is {key, most, longest window, {amount, window, shadow, amount, window, ...}}.
--- Gives back the group and limit that refuse longest with the wait, or nil; and those that only would have.
+local function refusal(key, rule)
+  if #rule[4] > 0 then return grown(key, rule[4], rule[2]) end
+  return wait_for(key, rule[1], rule[2])
+end
+
+-- All counters or none. Each group is {most, longest window, {{amount, window, shadow, waits that grow}, ...}}.
+-- Gives back the group and limit that refuse longest with the wait, or nil; those that only would have; and the longest
+-- that the next event now waits for by waits that grow, or nil when there are none of them.
 local function reserve(groups, keys)
   local group, limit, longest, shadows = nil, nil, 0, {}
   for g, counter in ipairs(groups) do
-    local rules = counter[3]
-    for r = 1, #rules, 3 do
-      local wait = wait_for(keys[g], rules[r], rules[r + 1])
-      if wait > 0 and rules[r + 2] == 1 then
+    for r, rule in ipairs(counter[3]) do
+      local wait = refusal(keys[g], rule)
+      if wait > 0 and rule[3] == 1 then
         shadows[#shadows + 1] = g - 1
-        shadows[#shadows + 1] = (r - 1) / 3
+        shadows[#shadows + 1] = r - 1
       elseif wait > longest then
-        group, limit, longest = g - 1, (r - 1) / 3, wait
+        group, limit, longest = g - 1, r - 1, wait
       end
     end
   end
   if group then return group, limit, longest, shadows end
-  for g, counter in ipairs(groups) do count(keys[g], counter[1], counter[2]) end
-  return nil, nil, 0, shadows
+  local again
+  for g, counter in ipairs(groups) do
+    count(keys[g], counter[1], counter[2])
+    for _, rule in ipairs(counter[3]) do
+      if #rule[4] > 0 then again = math.max(again or 0, refusal(keys[g], rule)) end
+    end
+  end
+  return nil, nil, 0, shadows, again
 end
 
 -- A record of opt-outs is a hash: channel -> {since, until (0: for ever), reason}. Which of these channels stand in it.

@@ -76,11 +76,12 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
     ):
         assert line in lines
     assert [line.split()[1] for line in lines if line.startswith("  ok  ")] == [name for name, _ in RULES]
-    assert lines[-8:] == [
+    assert lines[-9:] == [
         "code",
         "  6 digits, lives 5m, 3 checks",
         "  a resend after 30s sends a new code",
         "  20 wrong codes in 1d for this destination, over all its codes",
+        "  from wrong code number 5 on the next check waits, 30s to 1h",
         "steps",
         "  1 sms       by simulator; waits 20s for a sign of delivery",
         "  2 voice     by simulator; is the last",

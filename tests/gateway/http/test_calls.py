@@ -54,7 +54,7 @@ async def test_wrong_codes_count_down_to_locked(api: Api) -> None:
 
 
 async def test_too_many_guesses_say_when_to_try_again(valkey: str) -> None:
-    policy = {**POLICY, "guesses": {"amount": 2, "window": "1h"}}
+    policy = {**POLICY, "guesses": {"delays": {"after": 100}, "amount": 2, "window": "1h"}}
     async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
         world.clock.now = 1_900_000_000_000
         where = await api.begin()
