@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from gateway.http.callbacks import Callbacks
+from gateway.http.direct import Direct
 from gateway.http.native import Native
 from gateway.http.observation import Observation
 from gateway.http.openapi import Document
@@ -19,11 +20,11 @@ from gateway.http.suppressions import Suppressions
 from gateway.http.surface import Surface
 
 
-def routes(surface: Surface) -> list[Route]:
+def routes(surface: Surface, native: Native) -> list[Route]:
     """Every route of this surface."""
     page = Page(surface.simulator).routes() if surface.simulator else []
     return [
-        *Native(surface).routes(),
+        *native.routes(),
         *Suppressions(surface).routes(),
         *Callbacks(surface).routes(),
         *Probes(surface).routes(),
@@ -34,11 +35,15 @@ def routes(surface: Surface) -> list[Route]:
 
 def application(surface: Surface, more: Sequence[Route] = ()) -> Starlette:
     """The ASGI application. `more` are the routes of other surfaces, under the same middleware and exceptions."""
-    every = [*routes(surface), *more]
+    native = Native(surface)
+    every = [*routes(surface, native), *more]
     templates = {route.endpoint: route.path for route in every}
     app = Starlette(
         routes=every,
-        middleware=[Middleware(Observation, surface=surface, templates=templates)],
+        middleware=[
+            Middleware(Observation, surface=surface, templates=templates),
+            Middleware(Direct, start=native.start, check=native.check),
+        ],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False  # a redirect is built from the Host header

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -63,6 +64,8 @@ def parse(body: bytes) -> Any:
         raise invalid([("", "the body is not UTF-8")]) from None
     if not text.strip():
         raise invalid([("", "the body is empty: send a JSON object")])
+    with suppress(_Doubtful, ValueError):
+        return _at_once(text)
     try:
         value = json.loads(
             text, object_pairs_hook=_Members, parse_int=_integer, parse_float=_decimal, parse_constant=_Unfit
@@ -76,6 +79,30 @@ def parse(body: bytes) -> Any:
     if found:
         raise invalid(found)
     return _plain(value)
+
+
+class _Doubtful(Exception):
+    """Not as plain as nearly every body is: to be looked at closely."""
+
+
+def _at_once(text: str) -> Any:
+    """A body without numbers, surrogates, names twice and much nesting. Raises _Doubtful and ValueError."""
+    if not text.isascii() or "\\u" in text or text.count("{") + text.count("[") > DEEPEST:
+        raise _Doubtful
+    return json.loads(
+        text, object_pairs_hook=_distinct, parse_int=_doubted, parse_float=_doubted, parse_constant=_doubted
+    )
+
+
+def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    distinct = dict(members)
+    if len(distinct) < len(members):
+        raise _Doubtful
+    return distinct
+
+
+def _doubted(text: str) -> None:
+    raise _Doubtful
 
 
 _TOO_DEEP = f"nested more than {DEEPEST} levels deep"

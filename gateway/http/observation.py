@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
@@ -16,6 +15,9 @@ from gateway.http.auth import peer
 from gateway.http.problems import Problem, respond
 from gateway.http.surface import Surface
 from gateway.telemetry.redaction import HIDDEN, exception
+
+Header = tuple[bytes, bytes]
+_ALWAYS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Observation:
@@ -31,6 +33,7 @@ class Observation:
             await self._app(scope, receive, send)
             return
         request_id, began = str(uuid4()), time.perf_counter()
+        complete = (*_ALWAYS, (b"request-id", request_id.encode()))
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -38,7 +41,7 @@ class Observation:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _complete(message, request_id)
+                _complete(message, complete)
             await send(message)
 
         with bound_contextvars(request=request_id):
@@ -68,8 +71,8 @@ class Observation:
         return self._templates.get(scope.get("endpoint"), "unknown")
 
 
-def _complete(message: Message, request_id: str) -> None:
-    headers = MutableHeaders(scope=message)
-    headers["Request-Id"] = request_id
-    headers.setdefault("Cache-Control", "no-store")
-    headers.setdefault("X-Content-Type-Options", "nosniff")
+def _complete(message: Message, more: tuple[Header, ...]) -> None:
+    """Add these headers, but for those that the answer has."""
+    headers = message["headers"]
+    there = {name for name, _ in headers}
+    message["headers"] = [*headers, *(header for header in more if header[0] not in there)]

@@ -176,9 +176,10 @@ def unauthenticated() -> Problem:
     return Problem("unauthenticated", headers=_CHALLENGE)
 
 
-async def _answer(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
+    """The problem that an exception of CAUSES becomes."""
     cause = next(CAUSES[cls] for cls in type(error).__mro__ if cls in CAUSES)
     return respond(cause(error), request.state.request_id)
 
 
-EXCEPTION_HANDLERS: Mapping[Any, ExceptionHandler] = dict.fromkeys(CAUSES, _answer)
+EXCEPTION_HANDLERS: Mapping[Any, ExceptionHandler] = dict.fromkeys(CAUSES, answer)

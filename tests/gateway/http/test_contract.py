@@ -15,6 +15,7 @@ from channels.contract import ErrorClass
 from gateway.core.model import AttemptStatus, Status, Verdict
 from gateway.http.api import routes
 from gateway.http.headers import wait
+from gateway.http.native import Native
 from gateway.http.openapi import document, sample
 from gateway.http.operations import OPERATIONS
 from gateway.http.problems import CAUSES, KINDS, Problem
@@ -29,7 +30,11 @@ DOCUMENT = document("1.2.3")
 
 
 async def test_every_route_is_an_operation_and_every_operation_a_route(api: Api) -> None:
-    served = {(method, route.path) for route in routes(api.surface) for method in (route.methods or set()) - {"HEAD"}}
+    served = {
+        (method, route.path)
+        for route in routes(api.surface, Native(api.surface))
+        for method in (route.methods or set()) - {"HEAD"}
+    }
     assert served == {(operation.method, operation.path) for operation in OPERATIONS}
 
 
