@@ -20,7 +20,7 @@ class Finding:
 
 def sift(steps: tuple[Step, ...], allows: Callable[[Step], bool], says: str, refusal: Refusal) -> Finding:
     """Let through the steps that the rule allows; with none left, its refusal stands."""
-    kept = tuple(step for step in steps if allows(step))
+    kept = tuple(filter(allows, steps))
     if not kept:
         return Finding(kept, says, refusal)
     if len(kept) < len(steps):

@@ -87,10 +87,21 @@ class LimitSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Counter:
+    """One limit with what can be said of it before anybody asks."""
+
+    name: str
+    settings: LimitSettings
+    per: str  # the dimensions, joined
+    of_destination: bool
+    clients: tuple[Dimension, ...]  # those of its dimensions that a caller may leave out
+
+
+@dataclass(frozen=True, slots=True)
 class Counting:
     """A policy's limits, ready to be given their subjects."""
 
-    limits: tuple[tuple[str, LimitSettings], ...]
+    counters: tuple[Counter, ...]
     says: str
 
 
@@ -111,7 +122,17 @@ def prepare(limits: Mapping[str, LimitSettings]) -> Countings:
 
 def _counting(limits: tuple[tuple[str, LimitSettings], ...]) -> Counting:
     names = [f"{name} (shadow)" if limit.shadow else name for name, limit in limits]
-    return Counting(limits, f"counts {', '.join(names) or 'nothing'}")
+    return Counting(tuple(_counter(*pair) for pair in limits), f"counts {', '.join(names) or 'nothing'}")
+
+
+def _counter(name: str, settings: LimitSettings) -> Counter:
+    return Counter(
+        name=name,
+        settings=settings,
+        per="+".join(settings.per),
+        of_destination=Dimension.DESTINATION in settings.per,
+        clients=tuple(dimension for dimension in settings.per if dimension in _OF_CLIENTS),
+    )
 
 
 def _about_numbers(limit: LimitSettings) -> bool:
@@ -125,9 +146,9 @@ def judge(countings: Countings, policy: str, question: Question, steps: tuple[St
     values = _values(question)
     addresses = _addresses(question)
     limits = [
-        _limit(name, settings, scopes[settings.scope], {**values, Dimension.DESTINATION: address})
-        for name, settings in counting.limits
-        for address in (addresses if Dimension.DESTINATION in settings.per else addresses[:1])
+        _limit(counter, scopes[counter.settings.scope], values, address)
+        for counter in counting.counters
+        for address in (addresses if counter.of_destination else addresses[:1])
     ]
     return Finding(steps, counting.says, limits=tuple(limits))
 
@@ -156,16 +177,18 @@ def _values(question: Question) -> dict[Dimension, str]:
     }
 
 
-def _limit(name: str, settings: LimitSettings, scope: str, values: Mapping[Dimension, str]) -> Limit:
-    parts = [values[dimension] for dimension in settings.per]
+def _limit(counter: Counter, scope: str, values: Mapping[Dimension, str], address: str) -> Limit:
+    settings = counter.settings
+    parts = [address if dimension is Dimension.DESTINATION else values[dimension] for dimension in settings.per]
     # A device is the caller's free text, so lengths keep the parts apart: ("a+b", "c") is not ("a", "b+c").
     subject = parts[0] if len(parts) == 1 else "".join(f"{len(part)}:{part}" for part in parts)
-    nameless = any(dimension in _OF_CLIENTS and not values[dimension] for dimension in settings.per)
-    amount = settings.missing if settings.missing is not None and nameless else settings.amount
+    amount = settings.amount
+    if settings.missing is not None and not all(values[dimension] for dimension in counter.clients):
+        amount = settings.missing
     return Limit(
-        name=name,
+        name=counter.name,
         scope=scope,
-        per="+".join(settings.per),
+        per=counter.per,
         subject=subject,
         amount=amount,
         window=settings.window,
