@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import decision
 from bench.load import Request, Result, post, run
 from gateway.store import embedded
 
@@ -207,6 +208,7 @@ def main() -> None:
             f"Python {platform.python_version()}, {options.connections} connections, medians of {options.repetitions}"
         )
         print(report(bench, memory))
+    print(f"\n{decision.report()}")
 
 
 if __name__ == "__main__":
