@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.store.steps import Counter, Created, Limited
+from gateway.store.steps import Created, Limited
 from tests.store.drafts import Shelf, creation
+from tests.store.limiting import Model, Rule, counters, plant, run
 
-Rule = tuple[int, int, bool]
 RULES = st.lists(
     st.tuples(st.integers(1, 4), st.sampled_from([1_000, 5_000, 60_000]), st.sampled_from([False, False, True])),
     min_size=1,
@@ -22,39 +21,14 @@ GROUPS = st.lists(RULES, min_size=1, max_size=3)
 PAUSES = st.lists(st.sampled_from([0, 1, 400, 999, 1_000, 4_999, 5_000, 30_000]), min_size=1, max_size=14)
 
 
-class Model:
-    """What the limits mean, said as plainly as possible: all the starts that passed, and a look back at them."""
-
-    def __init__(self, groups: Sequence[Sequence[Rule]]) -> None:
-        self.groups = groups
-        self.passed: list[int] = []
-
-    def wait(self, rule: Rule, now: int) -> int:
-        """How long until fewer than `amount` of the starts that passed lie within the window."""
-        amount, window, _ = rule
-        inside = sorted(at for at in self.passed if at > now - window)
-        return 0 if len(inside) < amount else inside[-amount] + window - now
-
-    def start(self, now: int) -> int:
-        """The longest wait of the rules that refuse; 0 when it passes, and is counted."""
-        longest = max((self.wait(r, now) for rules in self.groups for r in rules if not r[2]), default=0)
-        if not longest:
-            self.passed.append(now)
-        return longest
-
-    def most(self, rule: Rule) -> int:
-        """The most starts that any window of this rule's length held."""
-        return max(sum(at <= other < at + rule[1] for other in self.passed) for at in self.passed)
-
-
 async def differ(shelf: Shelf, groups: Sequence[Sequence[Rule]], pauses: Sequence[int]) -> list[str]:
     """Every way in which the store and the model disagreed."""
     model, faults = Model(groups), []
-    counters = _counters(shelf, groups)
+    asked = counters(shelf, groups)
     for pause in pauses:
         shelf.clock.now += pause
         expected = model.start(shelf.clock.now)
-        answer = await shelf.store.create(creation(*counters))
+        answer = await shelf.store.create(creation(*asked))
         wait = answer.wait if isinstance(answer, Limited) else 0
         if wait != expected:
             faults.append(f"at {shelf.clock.now}: waits {wait} where the model waits {expected}")
@@ -63,33 +37,18 @@ async def differ(shelf: Shelf, groups: Sequence[Sequence[Rule]], pauses: Sequenc
     return faults
 
 
-def _counters(shelf: Shelf, groups: Sequence[Sequence[Rule]]) -> list[Counter]:
-    return [shelf.counter(f"g{number}", *rules) for number, rules in enumerate(groups)]
-
-
 async def honest(shelf: Shelf, groups: Sequence[Sequence[Rule]]) -> bool:
     """Fill the limits; then the start after the told wait passes, and the one a millisecond before it does not."""
-    counters = _counters(shelf, groups)
+    asked = counters(shelf, groups)
     for _ in range(20):
-        answer = await shelf.store.create(creation(*counters))
+        answer = await shelf.store.create(creation(*asked))
         if isinstance(answer, Limited):
             shelf.clock.now += answer.wait - 1
-            early = await shelf.store.create(creation(*counters))
+            early = await shelf.store.create(creation(*asked))
             shelf.clock.now += 1
-            return isinstance(early, Limited) and isinstance(await shelf.store.create(creation(*counters)), Created)
+            return isinstance(early, Limited) and isinstance(await shelf.store.create(creation(*asked)), Created)
         shelf.clock.now += 137
     return True  # only shadows: nothing ever refuses
-
-
-def _runs(url: str, work: Callable[[Shelf], object]) -> object:
-    async def once() -> object:
-        shelf = Shelf(url)
-        try:
-            return await work(shelf)  # type: ignore[misc]
-        finally:
-            await shelf.store.close()
-
-    return asyncio.run(once())
 
 
 _SETTINGS = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -98,13 +57,13 @@ _SETTINGS = settings(max_examples=50, deadline=None, suppress_health_check=[Heal
 @_SETTINGS
 @given(GROUPS, PAUSES)
 def test_the_store_limits_exactly_as_the_model_does(valkey: str, groups: list[list[Rule]], pauses: list[int]) -> None:
-    assert _runs(valkey, lambda shelf: differ(shelf, groups, pauses)) == []
+    assert run(valkey, lambda shelf: differ(shelf, groups, pauses)) == []
 
 
 @_SETTINGS
 @given(GROUPS)
 def test_the_wait_that_is_told_is_honest_to_the_millisecond(valkey: str, groups: list[list[Rule]]) -> None:
-    assert _runs(valkey, lambda shelf: honest(shelf, groups))
+    assert run(valkey, lambda shelf: honest(shelf, groups))
 
 
 @pytest.mark.parametrize(
@@ -123,11 +82,7 @@ def test_the_wait_that_is_told_is_honest_to_the_millisecond(valkey: str, groups:
 def test_a_limiter_with_a_planted_fault_is_caught(
     valkey: str, right: str, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gateway.store import valkey as module
-
-    true = module._source("prelude")
-    assert true.count(right) == 1
-    monkeypatch.setattr(module, "_source", lambda name, read=module._source: read(name).replace(right, wrong))
+    plant(monkeypatch, right, wrong)
     groups = [[(2, 5_000, False), (3, 60_000, False)], [(1, 1_000, False)]]
     pauses = [0, 400, 600, 1_000, 0, 4_999, 1, 30_000, 1_000]
-    assert _runs(valkey, lambda shelf: differ(shelf, groups, pauses)) != []
+    assert run(valkey, lambda shelf: differ(shelf, groups, pauses)) != []
