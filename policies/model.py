@@ -57,7 +57,7 @@ class Email:
     """An email address: where to deliver, and what to count."""
 
     address: str  # local part as given, domain in its ASCII form and lower case
-    key: str  # lossy, for limits only: lower case, without a +tag
+    key: str  # lossy, for limits only: lower case, without a +tag, at Gmail without dots
     domain: str
 
     @property

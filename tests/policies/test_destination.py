@@ -220,6 +220,14 @@ def test_tags_and_case_share_one_key() -> None:
     assert email("ÉVA@example.org").key == "Éva@example.org"
 
 
+def test_dots_make_no_difference_at_gmail_and_may_make_another_person_elsewhere() -> None:
+    gmail = ("ana.bell@gmail.com", "anabell@googlemail.com", "A.n.a.bell+x@GMail.com")
+    assert {email(text).key for text in gmail} == {"anabell@gmail.com"}
+    assert email("ana.bell@googlemail.com").address == "ana.bell@googlemail.com"
+    assert email("ana.bell@googlemail.com").domain == "googlemail.com"
+    assert email("ana.bell@example.org").key != email("anabell@example.org").key
+
+
 def test_a_dotless_i_is_another_person_everywhere() -> None:
     other, mike = email("mıke@example.org"), email("mike@example.org")
     assert other.key != mike.key
