@@ -277,6 +277,11 @@ class Hearing(Protocol):
 class Pricing(Protocol):
     """A provider whose vendor tells the price of a message only when it is asked, some time after the delivery."""
 
+    @property
+    def prices(self) -> bool:
+        """Whether it is to be asked."""
+        ...
+
     async def price(self, message_id: str) -> Cost | None:
         """What that message cost; None while the vendor doesn't know it yet. Uses no connection that a message may
         need. Raises SendError."""

@@ -69,6 +69,9 @@ class Settings(ProviderSettings):
     machine_detection: bool = Field(
         True, description="Tell people from voicemail, so that a code is said to people only. Twilio charges for it."
     )
+    fetch_prices: bool = Field(
+        True, description="Ask for the price of each message some time after it was delivered; no report has it."
+    )
     ring_timeout: int = Field(
         30, ge=5, le=600, description="Seconds to let a phone ring. Twilio adds about five to short ones."
     )

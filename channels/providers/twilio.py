@@ -7,17 +7,12 @@ asynchronous client ignores its timeout (twilio-python issue 925) and writes req
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
-import aiohttp
 from multidict import MultiDict
-from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # the SDK ships no types
-from twilio.http.response import Response  # type: ignore[import-untyped]
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]  # the SDK ships no types
 from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]
 
 from channels import errors, remedies
@@ -26,6 +21,7 @@ from channels.contract import (
     Callback,
     Channel,
     Context,
+    Cost,
     DeliveryReport,
     ErrorClass,
     Forged,
@@ -38,9 +34,11 @@ from channels.contract import (
     vendor_code,
 )
 from channels.examination import Finding, Inquiry
+from channels.providers._reading import price
 from channels.providers._senders import nearest
 from channels.providers._twilio_examination import Account
 from channels.providers._twilio_settings import Settings, say_language
+from channels.providers._twilio_wire import SID, Wire, account, content
 from channels.transport import Reply, Transport, refused
 
 __all__ = ["Settings", "Twilio", "build"]
@@ -53,7 +51,6 @@ CALL_LIMIT = 120
 """Seconds after which Twilio cuts a call. Saying a code twice takes a third of it; a forgotten line costs money."""
 
 _FORM_LIMIT = 200  # fields; Twilio sends about thirty
-_SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 
 _MESSAGE_STATUS: Mapping[str, ReportKind] = {
     "accepted": ReportKind.PROGRESS,
@@ -80,42 +77,6 @@ _CALL_FAILED: Mapping[str, ErrorClass] = {
 _NO_SUCH_LINE = frozenset({"404", "410", "484", "604"})  # SIP: not found, gone, address incomplete, exists nowhere
 
 
-class _Wire(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no types
-    """The SDK's seam for another HTTP client: it logs nothing, keeps nothing, and raises every refusal itself.
-
-    Of an answer only the SID goes on, because the rest repeats the number and the text.
-    """
-
-    def __init__(self, transport: Transport, refuse: Callable[[Reply], SendError]) -> None:
-        super().__init__(None, is_async=True)  # no logger at all: there is nothing to misconfigure
-        self._transport = transport
-        self._refuse = refuse
-
-    async def request(
-        self,
-        method: str,
-        url: str,
-        params: Mapping[str, object] | None = None,
-        data: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  # the SDK's signature; the transport keeps the deadline
-        allow_redirects: bool = False,
-    ) -> Response:
-        sent = {name: value for name, value in (headers or {}).items() if name != "User-Agent"}
-        if auth is not None:
-            sent["Authorization"] = aiohttp.encode_basic_auth(*auth)
-        form = urlencode(dict(data or {}), doseq=True).encode()
-        reply = await self._transport.request(method, url, headers=sent, body=form)
-        if not reply.ok:
-            raise self._refuse(reply)
-        sid = _content(reply.text).get("sid")
-        if not isinstance(sid, str) or not _SID.fullmatch(sid):
-            # Twilio said 2xx and then nothing that can be read. It may well have sent the message.
-            raise SendError(ErrorClass.PROVIDER_DOWN, "unreadable", ambiguous=True)
-        return Response(reply.status, json.dumps({"sid": sid}))
-
-
 class Twilio:
     """One Twilio account. Built by `build`."""
 
@@ -126,7 +87,11 @@ class Twilio:
         self._transport = Transport(
             user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
         )
-        self._account = _account(settings, context, _Wire(self._transport, self._refusal))
+        self._account = account(settings, context, Wire(self._transport, self._refusal))
+        self._lookups = Transport(  # a pool of its own: no message ever waits for a price
+            user_agent=context.user_agent, timeout=settings.timeout, concurrency=max(1, settings.concurrency // 8)
+        )
+        self._prices = account(settings, context, Wire(self._lookups, self._refusal))
         tokens = (context.secrets["auth_token"], context.secrets.get("secondary_auth_token", ""))
         self._validators = [RequestValidator(token) for token in tokens if token]
         self._senders: Mapping[Channel, Callable[[Message], Awaitable[Any]]] = {
@@ -144,6 +109,17 @@ class Twilio:
             raise SendError(ErrorClass.REQUEST_BUG, "channel_not_configured")
         created = await self._senders[message.channel](message)
         return Receipt(message_id=created.sid)  # without a price: it is null in this answer, and no report has it
+
+    @property
+    def prices(self) -> bool:
+        return self._settings.fetch_prices
+
+    async def price(self, message_id: str) -> Cost | None:
+        """Of the Message or the Call resource, which has it some time after the message was sent or the call ended. It
+        is what leaves the account, hence negative. Not in it: carriers' fees, and a call's machine detection."""
+        resource = self._prices.calls if message_id.startswith("CA") else self._prices.messages
+        found = await resource(message_id).fetch_async()
+        return price(str(found.price).removeprefix("-"), found.price_unit)
 
     def read(self, callback: Callback) -> Outcome:
         form = self._genuine(callback)
@@ -172,6 +148,7 @@ class Twilio:
 
     async def close(self) -> None:
         await self._transport.close()
+        await self._lookups.close()
 
     async def _sms(self, message: Message) -> Any:
         lowest, highest = VALIDITY
@@ -187,7 +164,7 @@ class Twilio:
     def _sms_sender(self, sender: str | None) -> dict[str, str]:
         if sender is None:
             return _given(from_=self._settings.from_sms, messaging_service_sid=self._settings.messaging_service_sid)
-        return {"messaging_service_sid": sender} if _SID.fullmatch(sender) else {"from_": sender}
+        return {"messaging_service_sid": sender} if SID.fullmatch(sender) else {"from_": sender}
 
     async def _whatsapp(self, message: Message) -> Any:
         sender = message.sender or self._settings.from_whatsapp
@@ -231,7 +208,7 @@ class Twilio:
         return str(response)
 
     def _refusal(self, reply: Reply) -> SendError:
-        code = vendor_code(_content(reply.text).get("code"))
+        code = vendor_code(content(reply.text).get("code"))
         return refused(reply, errors.classify(self._table, self._settings.errors, code, reply.status), code)
 
     def _genuine(self, callback: Callback) -> MultiDict[str]:
@@ -279,20 +256,6 @@ def build(settings: Settings, context: Context) -> Twilio:
     return Twilio(settings, context, errors.load("twilio"))
 
 
-def _account(settings: Settings, context: Context, wire: _Wire) -> Any:
-    """The SDK's account resource. An API key sends when there is one; the auth token signs callbacks in any case."""
-    client = Client(
-        username=settings.api_key_sid or settings.account_sid,
-        password=context.secrets["api_key_secret" if settings.api_key_sid else "auth_token"],
-        account_sid=settings.account_sid,
-        http_client=wire,
-        environment={"TWILIO_REGION": "", "TWILIO_EDGE": ""},  # else the SDK reroutes by the process's environment
-    )
-    if settings.base_url:
-        client.api.base_url = settings.base_url
-    return client.api.account
-
-
 def _given(**fields: str | None) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
@@ -336,13 +299,4 @@ def _is_machine(answered_by: str) -> bool:
 
 
 def _sid(text: str) -> str:
-    return text if _SID.fullmatch(text) else ""
-
-
-def _content(body: str) -> Mapping[str, Any]:
-    """A JSON body, or nothing. An error has its `code` at the top in Twilio's own shape and in RFC 9457's alike."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return text if SID.fullmatch(text) else ""

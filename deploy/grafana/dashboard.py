@@ -292,7 +292,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
             "none",
-            width=12,
+            width=8,
             stacked=True,
         ),
         Panel(
@@ -304,8 +304,21 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
             "none",
-            width=12,
+            width=8,
             says="What was spent in a day, by verifications that were approved in it.",
+        ),
+        Panel(
+            "Prices asked for",
+            (
+                (
+                    "sum by (provider, result) (increase(otp_price_lookups_total[1h]))",
+                    "{{provider}} {{result}}",
+                ),
+            ),
+            "none",
+            width=8,
+            stacked=True,
+            says="Of vendors whose reports name no price. What is not found is missing in the cost.",
         ),
     ),
 }

@@ -145,7 +145,7 @@ class Guarded:
     @property
     def prices(self) -> bool:
         """Whether the vendor tells prices when it is asked."""
-        return self._pricing is not None
+        return self._pricing is not None and self._pricing.prices
 
     async def price(self, message_id: str) -> Cost | None:
         """What a message cost; None while the vendor doesn't know. Raises SendError. Neither takes a place or a turn

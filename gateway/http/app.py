@@ -28,6 +28,7 @@ from gateway.http.api import application
 from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications
+from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.setup import Times
 from gateway.service.suppressions import Suppressions
@@ -90,6 +91,7 @@ class Gateway:
         self.log = frame.log
         self.engine = wired.engine
         self.worker = Worker(wired.setup, self.engine, poll=pace.poll / 1000, batch=pace.batch)
+        self.prices = Prices(wired.setup, self.engine)
         self._frame = frame
         self._retiring: set[asyncio.Task[None]] = set()
         self._switch(wired)
@@ -111,6 +113,7 @@ class Gateway:
         # From here on nothing waits and nothing can fail, so that nobody ever sees a half of it.
         self.engine.adopt(after.setup)
         self.worker.adopt(after.setup)
+        self.prices.adopt(after.setup)
         self._frame.metrics.admit(after.labels)
         self._switch(after)
         task = asyncio.create_task(self._retire(before, after))
@@ -134,6 +137,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Call it after `drain`: no send is under way any more, so what was replaced by a reload closes as well."""
+        await self.prices.close()
         await asyncio.gather(*self._retiring, return_exceptions=True)
         await carriers.close(self._wired.carriers.values())
         if self._wired.record:
@@ -151,6 +155,7 @@ class Gateway:
         """Close what the new configuration has no use for, once no send can be using it any more: those that began
         after the switch have the new carriers."""
         await self.engine.ended()
+        await self.prices.ended()
         await carriers.close(carriers.parted(before.carriers, after.carriers))
         if before.record and before.record is not after.record:
             await asyncio.to_thread(before.record.close)

@@ -123,7 +123,8 @@ async def _serve(
     if metrics:
         listeners[Listener(gateway.metrics)] = metrics
     serving = [asyncio.create_task(listener.serve(sockets=[bound])) for listener, bound in listeners.items()]
-    tasks = [asyncio.create_task(work) for work in (gateway.worker.run(), reloads.run(), gateway.watch())]
+    work = gateway.worker.run(), gateway.prices.run(), reloads.run(), gateway.watch()
+    tasks = [asyncio.create_task(each) for each in work]
     try:
         for listener in listeners:
             await listener.up.wait()

@@ -14,7 +14,7 @@ from gateway.core import machine
 from gateway.core.keys import Unopenable
 from gateway.core.machine import Accepted, Changed, Effect, Event, Failed, Send
 from gateway.core.model import Attempt, SendLimit, Verification
-from gateway.service import record, suppressions
+from gateway.service import record, suppressions, unpriced
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
@@ -49,13 +49,15 @@ class Turned:
 
 
 class Engine:
-    """Carries verifications forward. Holds no state but the sends that are under way in this process."""
+    """Carries verifications forward. Holds no state but the sends that are under way in this process, and which prices
+    are still to be asked for."""
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
         self._draining = False
+        self.unpriced = unpriced.Agenda()
 
     def adopt(self, setup: Setup) -> None:
         """Go on under another setup. A send that is under way ends with the carrier that it has."""
@@ -359,6 +361,8 @@ class Engine:
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
         record.tell(self._setup, v, effects, now)
         suppressions.tell(self._setup, v, effects)
+        for provider in unpriced.hear(self.unpriced, self._setup.carriers, v, effects, now):
+            self._setup.metrics.price_lookup(provider, "dropped")
         waiter = self._waiting.get(v.id)
         news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)
         if waiter and not waiter.done() and (news or v.exhausted or not v.pending):

@@ -78,6 +78,7 @@ class Families:
         self.refusals = self._counter("otp_refusals_total", lambda rule: (names.rules(rule),))
         self.suppressions = self._counter("otp_suppressions_total", names.suppression)
         self.cost = self._counter("otp_cost_micros_total", names.cost)
+        self.prices = self._counter("otp_price_lookups_total", names.price)
         self.lease_lost = self._counter("otp_lease_lost_total", _as_it_is)
         self.orphans = self._counter("otp_orphans_total", _as_it_is)
         self.store_errors = self._counter("otp_store_errors_total", lambda name: (names.operations(name),))

@@ -10,6 +10,7 @@ from channels.contract import Channel, ErrorClass
 from gateway.telemetry.table import (
     ATTEMPTS,
     CALLBACKS,
+    LOOKUPS,
     MEASURES,
     NONE,
     OTHER,
@@ -145,6 +146,9 @@ class Names:
 
     def callback(self, provider: str, result: str) -> tuple[str, ...]:
         return self.provider(provider, one_of(CALLBACKS, result))
+
+    def price(self, provider: str, result: str) -> tuple[str, ...]:
+        return self.provider(provider, one_of(LOOKUPS, result))
 
     def request(self, route: str, status: str) -> tuple[str, ...]:
         if status not in STATUSES:

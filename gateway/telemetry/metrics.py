@@ -105,6 +105,10 @@ class Metrics:
         if micros > 0:
             self._families.cost.of(provider, channel, currency).inc(micros)
 
+    def price_lookup(self, provider: str, result: str) -> None:
+        """`result` is found, unknown, failed, refused or dropped."""
+        self._families.prices.of(provider, result).inc()
+
     def provider(self, provider: str, channel: str, seconds: float) -> None:
         self._families.provider_seconds.of(provider, channel).observe(seconds)
 

@@ -114,6 +114,12 @@ METRICS: tuple[Metric, ...] = (
         ("provider", "channel", "currency"),
         "Price of the messages sent, in millionths of one unit of the currency.",
     ),
+    Metric(
+        "otp_price_lookups_total",
+        C,
+        ("provider", "result"),
+        "Messages whose price the vendor tells only when it is asked, by what came of asking in the end.",
+    ),
     Metric("otp_timer_lateness_seconds", H, (), "From the moment a timer was due to its start.", _LATENESS),
     Metric("otp_timers_due", G, (), "Timers that are due and not yet claimed, at the last look of this process."),
     Metric("otp_sends_in_flight", G, ("provider",), "Requests to the provider that are under way."),
@@ -181,6 +187,7 @@ REASONS = ("failed", "silent", "resend")
 VERDICTS = ("approved", "wrong", "locked", "expired", "spent", "canceled")
 DECISIONS = ("allowed", "refused", "shadow_refused")
 CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
+LOOKUPS = ("found", "unknown", "failed", "refused", "dropped")
 RELOADS = ("loaded", "refused")
 SUPPRESSIONS = ("added", "lifted", "applied")
 BREAKER = {"closed": 0, "half_open": 1, "open": 2}
@@ -211,7 +218,9 @@ LABELS: dict[str, str] = {
     "reason": "`failed` (a provider refused, or a report says so), `silent` (no sign of delivery in time), "
     "`resend` (the person asked again), else `other`",
     "result": f"of a callback: {', '.join(f'`{value}`' for value in CALLBACKS)}; "
-    f"of a reload: {', '.join(f'`{value}`' for value in RELOADS)}",
+    f"of a reload: {', '.join(f'`{value}`' for value in RELOADS)}; "
+    f"of a price: {', '.join(f'`{value}`' for value in LOOKUPS)} (`unknown`: the vendor named none; `dropped`: too "
+    "many were waiting)",
     "revision": "the first 12 hexadecimal digits of the policy's hash",
     "route": "the template of the path, never the path itself, else `other`",
     "rule": "a rule of the policy engine, else `other`",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from twilio.http.async_http_client import AsyncTwilioHttpClient
 
-from channels.contract import Channel, Context, ErrorClass, Message, ReportKind, SendError, Wording
+from channels.contract import Channel, Context, Cost, ErrorClass, Message, ReportKind, SendError, Wording
 from channels.providers.twilio import Settings, Twilio, build
 from tests.vendors import twilio as vendor_twilio
 from tests.vendors.server import Break, Reply, Vendor, json_reply
@@ -354,3 +354,45 @@ def assert_silent(text: str) -> None:
 def test_neither_the_provider_nor_its_surroundings_show_a_secret(twilio: Twilio) -> None:
     context = Context("main", "ua", production=True, secrets=SECRETS)
     assert_silent(f"{context!r} {twilio!r} {settings()!r} {SMS!r}")
+
+
+# --- prices ---
+
+
+@pytest.mark.parametrize(("sid", "resource"), [(vendor_twilio.MESSAGE, "Messages"), (vendor_twilio.CALL, "Calls")])
+async def test_the_price_of_a_message_or_a_call_is_read_in_one_unit(
+    vendor: Vendor, twilio: Twilio, sid: str, resource: str
+) -> None:
+    assert await twilio.price(sid) == Cost(7_500, "USD")
+    (asked,) = vendor.received
+    assert (asked.method, asked.path.rsplit("/", 2)[1:]) == ("GET", [resource, f"{sid}.json"])
+    assert asked.headers["authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("price", [None, "", "0", "free", "-NaN", "1e999999"])
+async def test_a_price_that_is_not_there_yet_is_none(vendor: Vendor, twilio: Twilio, price: str | None) -> None:
+    vendor.replies.append(json_reply(200, {"sid": vendor_twilio.MESSAGE, "price": price, "price_unit": "usd"}))
+    assert await twilio.price(vendor_twilio.MESSAGE) is None
+
+
+async def test_a_price_that_may_not_be_looked_at_is_refused(vendor: Vendor, twilio: Twilio) -> None:
+    vendor.replies.append(vendor_twilio.refuse(401, 20003))
+    with pytest.raises(SendError) as caught:
+        await twilio.price(vendor_twilio.MESSAGE)
+    assert caught.value.error is ErrorClass.PROVIDER_ACCOUNT
+
+
+async def test_a_message_waits_for_no_price_even_on_a_single_connection(vendor: Vendor) -> None:
+    built = provider(vendor, concurrency=1)
+    vendor.gate = asyncio.Event()
+    price = asyncio.create_task(built.price(vendor_twilio.MESSAGE))
+    await vendor.reached(1)
+    message = asyncio.create_task(built.send(SMS))
+    await vendor.reached(2)
+    vendor.gate.set()
+    assert (await price, (await message).message_id) == (Cost(7_500, "USD"), vendor_twilio.MESSAGE)
+    await built.close()
+
+
+async def test_an_account_can_be_told_not_to_ask_for_prices(vendor: Vendor, twilio: Twilio) -> None:
+    assert (twilio.prices, provider(vendor, fetch_prices=False).prices) == (True, False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from channels.contract import PROVIDER_FAULTS, Channel, ErrorClass, Message, Receipt, SendError
+from channels.contract import PROVIDER_FAULTS, Channel, Cost, ErrorClass, Message, Receipt, SendError
 from gateway.guard import Guarded, guarded
 from gateway.guard.breaker import Entry
 from gateway.guard.circuits import zone
@@ -48,6 +48,54 @@ async def test_no_more_than_so_many_requests_are_under_way_at_once(bench: Bench)
     await asyncio.gather(*sends)
     assert (most, len(bench.carrier.sent)) == (2, 9)
     assert bench.in_flight == 0
+
+
+async def test_a_question_for_a_price_takes_neither_a_place_nor_a_turn_from_a_message(bench: Bench) -> None:
+    class Slow(FakeCarrier):
+        prices = True
+        asked = 0
+
+        async def price(self, message_id: str) -> Cost | None:
+            self.asked += 1
+            await asyncio.Event().wait()
+            return None
+
+    bench.carrier = Slow("one")
+    guard = bench.guard(concurrency=1, rate=1.0)
+    question = asyncio.create_task(guard.price("m"))
+    await asyncio.sleep(0)
+    assert bench.carrier.asked == 1
+    assert (await bench.send(guard, FINE), bench.slept, bench.in_flight) == (["sent"], [], 0)
+    question.cancel()
+
+
+async def test_a_question_for_a_price_ends_at_the_deadline_and_opens_no_breaker(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent(FakeCarrier):
+        prices = True
+
+        async def price(self, message_id: str) -> Cost | None:
+            return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(guarded, "_MARGIN", 0)
+    bench.carrier = Silent("one")
+    guard = bench.guard(timeout=0.001)
+    for _ in range(25):
+        with pytest.raises(SendError, match="deadline"):
+            await guard.price("m")
+    assert not guard.refuses(MESSAGE)
+
+
+async def test_questions_for_prices_keep_the_rate_among_themselves(bench: Bench) -> None:
+    class Cheap(FakeCarrier):
+        prices = True
+
+    bench.carrier = Cheap("one")
+    guard = bench.guard(rate=2.0)
+    for _ in range(3):
+        await guard.price("m")
+    assert bench.slept == [0.5, 0.5]
 
 
 async def test_a_message_that_finds_no_room_fails_unsent_as_throttled(bench: Bench) -> None:

@@ -183,6 +183,8 @@ async def test_a_provider_whose_breaker_is_open_is_tried_when_the_other_is_off(w
     class Open:
         """A carrier behind an open breaker."""
 
+        prices = False
+
         def refuses(self, message: object) -> bool:
             return True
 

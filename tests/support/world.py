@@ -33,6 +33,7 @@ from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
 from gateway.core.model import Verification
 from gateway.service.engine import Engine
+from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.requests import Check, Checked, Start
 from gateway.service.setup import App, Setup
@@ -192,6 +193,7 @@ class World:
         self.reports = Reports(setup, self.engine)
         self.suppressions = Suppressions(setup)
         self.worker = Worker(setup, self.engine)
+        self.prices = Prices(setup, self.engine)
 
     def with_keys(self, keys: Keyring) -> None:
         self.keys = keys

@@ -24,10 +24,13 @@ CALL = "CA" + "44556677" * 4
 
 
 def accept(received: Received) -> Reply:
-    """201, as Twilio answers a message or a call that it takes on. The body repeats the number and the text."""
+    """201, as Twilio answers a message or a call that it takes on, and what it says of one later. The body repeats the
+    number and the text."""
+    if received.method == "GET":
+        return resource(received)
     form = dict(received.form)
     call = received.path.endswith("/Calls.json")
-    resource = {
+    created = {
         "account_sid": ACCOUNT,
         "sid": CALL if call else MESSAGE,
         "status": "queued",
@@ -41,7 +44,16 @@ def accept(received: Received) -> Reply:
         "error_code": None,
         "error_message": None,
     }
-    return json_reply(201, resource)
+    return json_reply(201, created)
+
+
+def resource(received: Received, price: str | None = "-0.00750") -> Reply:
+    """200 for a Message or a Call that is asked for by its SID. The price is null for a while after the delivery. It is
+    negative; a message's unit has been seen in either case, a call's is in capitals."""
+    sid = received.path.rpartition("/")[2].removesuffix(".json")
+    unit = "USD" if sid.startswith("CA") else "usd"
+    content = {"sid": sid, "account_sid": ACCOUNT, "status": "delivered", "to": "+14155550123", "body": "482913"}
+    return json_reply(200, {**content, "price": price, "price_unit": unit})
 
 
 def refuse(status: int, code: int | None, message: str = "Authenticate", **headers: str) -> Reply:

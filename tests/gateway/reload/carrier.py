@@ -11,6 +11,7 @@ from channels.contract import (
     Callback,
     Channel,
     Context,
+    Cost,
     ErrorClass,
     Message,
     Outcome,
@@ -30,6 +31,7 @@ class Settings(ProviderSettings):
     channels: list[Channel] = Field([Channel.SMS, Channel.VOICE], description="What it carries.")
     slow: bool = Field(False, description="Every message waits until the test lets it go.")
     broken: bool = Field(False, description="Can't be built.")
+    prices: bool = Field(False, description="Tells the price of a message when it is asked, and then slowly.")
     token: SecretRef | None = Field(None, description="A secret.")
 
 
@@ -43,6 +45,8 @@ class Carrier:
         self.go = asyncio.Event()
         self.begun = asyncio.Event()
         self.closed = False
+        self.prices = settings.prices
+        self.asked, self.tell = asyncio.Event(), asyncio.Event()
         if not settings.slow:
             self.go.set()
 
@@ -59,6 +63,13 @@ class Carrier:
 
     def answer(self, message: Message | None) -> Answer:
         return Answer()
+
+    async def price(self, message_id: str) -> Cost | None:
+        self.asked.set()
+        await self.tell.wait()
+        if self.closed:
+            raise SendError(ErrorClass.PROVIDER_DOWN, "closed")
+        return Cost(7_500, "USD")
 
     async def close(self) -> None:
         self.closed = True

@@ -12,6 +12,7 @@ import pytest
 from gateway.core.keys import api_key_hash
 from gateway.http import carriers
 from gateway.http.app import Gateway
+from gateway.service.unpriced import WAITS, Unpriced
 from tests.gateway.reload.carrier import Carrier
 from tests.gateway.reload.conftest import KEY, TYPE, Panel
 
@@ -78,6 +79,28 @@ async def test_keys_and_apps_take_effect_at_once(panel: Panel) -> None:
     assert await panel.reload(apps=apps)
     assert (await panel.call("GET", "/v1/verifications/x", key=OTHER)).status == 404
     assert (await panel.call("GET", "/v1/verifications/x", key=KEY)).status == 401
+
+
+async def test_a_price_that_is_being_asked_for_is_heard_before_its_provider_is_closed(
+    panel: Panel, built: list[Carrier]
+) -> None:
+    prices = panel.gateway.prices
+    providers = {"one": {"type": TYPE, "prices": True}, "two": {"type": TYPE}}
+    await panel.reload(providers=providers)
+    started = (await panel.start()).json["id"]
+    await panel.settle()
+    asking = next(carrier for carrier in built if carrier.prices)
+    long_ago = panel.gateway._frame.store.now() - WAITS[0]
+    panel.gateway.engine.unpriced.add(Unpriced(started, 1, "one", "m-1"), long_ago)
+    round_ = asyncio.create_task(prices.tick())
+    await asking.asked.wait()
+    await panel.reload(providers={**providers, "one": {**providers["one"], "timeout": 5}})
+    assert not asking.closed
+    asking.tell.set()
+    await round_
+    await panel.settle()
+    assert asking.closed
+    assert panel.metric("otp_cost_micros_total", provider="one", channel="sms") == 7_500
 
 
 async def test_a_request_ends_under_the_configuration_that_it_began_under(panel: Panel) -> None:
