@@ -99,8 +99,9 @@ def _since(off: Off) -> str:
 def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     """What the work gives, done on the store that the configuration names."""
     from gateway.store import embedded
+    from gateway.store.link import connect
     from gateway.store.steps import Unavailable
-    from gateway.store.valkey import Store, connect
+    from gateway.store.valkey import Store
 
     said = settings.config.store
     url = embedded.address(said.directory) if settings.store_url == "embedded" else settings.store_url
@@ -111,7 +112,7 @@ def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
         )
 
     async def done() -> T:
-        store = Store(connect(url, timeout=said.timeout / 1000, connections=1), prefix=said.prefix)
+        store = Store(connect(url, timeout=said.timeout / 1000), prefix=said.prefix)
         try:
             return await work(store)
         finally:

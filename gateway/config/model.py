@@ -151,8 +151,10 @@ class StoreSettings(_Section):
         "everysec", description="When the embedded store writes to disk: each second, or before each answer."
     )
     prefix: Annotated[str, AfterValidator(_prefix)] = Field("otp", description="How the store's keys begin.")
-    timeout: Annotated[Duration, within("100ms", "30s")] = _length("2s", "How long one call to the store may take.")
-    connections: int = Field(64, ge=1, le=1000, description="Connections to the store, at the most.")
+    timeout: Annotated[Duration, within("100ms", "30s")] = _length(
+        "1500ms", "How long one call to the store may take, the wait for a connection included."
+    )
+    calls: int = Field(10_000, ge=64, le=1_000_000, description="Calls to the store under way at once, at the most.")
 
 
 class SealingKey(SecretRef):

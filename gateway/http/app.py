@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
-from redis.asyncio import Redis
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from channels.contract import Cost
@@ -33,8 +32,9 @@ from gateway.service.reports import Reports
 from gateway.service.setup import Times
 from gateway.service.suppressions import Suppressions
 from gateway.service.switches import Switches
+from gateway.store.link import Link, connect
 from gateway.store.steps import Unavailable
-from gateway.store.valkey import SCRIPTS, Store, connect
+from gateway.store.valkey import SCRIPTS, Store
 from gateway.telemetry.exposition import metrics_app
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
@@ -229,9 +229,9 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
     )
 
 
-def _connect(settings: Settings, url: str) -> Redis:
+def _connect(settings: Settings, url: str) -> Link:
     store = settings.config.store
-    return connect(url, timeout=store.timeout / 1000, connections=store.connections)
+    return connect(url, timeout=store.timeout / 1000, most=store.calls)
 
 
 def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], record: TrafficFile | None) -> Setup:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
-
-from redis.asyncio import Redis
+from typing import Any
 
 from gateway.store.document import pack, unpack
+from gateway.store.link import Calls
 
 Timed = Callable[[str, Awaitable[Any]], Awaitable[Any]]
 
@@ -26,21 +25,21 @@ class OffRecord:
     """One hash: provider -> [since, reason]. Not a part of any decision's slot, because it is read beforehand. Methods
     raise Unavailable."""
 
-    def __init__(self, client: Redis, prefix: str, timed: Timed) -> None:
-        self._client = client
+    def __init__(self, calls: Calls, prefix: str, timed: Timed) -> None:
+        self._calls = calls
         self._key = f"{prefix}:off"
         self._timed = timed
 
     async def read(self) -> Mapping[str, Off]:
         """All of them."""
-        found = await self._timed("switches", cast("Awaitable[dict[bytes, bytes]]", self._client.hgetall(self._key)))
-        return {provider.decode(): Off(*unpack(entry)) for provider, entry in found.items()}
+        flat = await self._timed("switches", self._calls.ask("HGETALL", self._key))
+        return {flat[i].decode(): Off(*unpack(flat[i + 1])) for i in range(0, len(flat), 2)}
 
     async def add(self, provider: str, reason: str = "") -> None:
         """Switch a provider off; one that is off already keeps its time."""
         entry = pack([int(time.time() * 1000), reason])
-        await self._timed("switches", self._client.hsetnx(self._key, provider, entry))
+        await self._timed("switches", self._calls.ask("HSETNX", self._key, provider, entry))
 
     async def remove(self, provider: str) -> bool:
         """Switch it on again. Whether it was off."""
-        return bool(await self._timed("switches", self._client.hdel(self._key, provider)))
+        return bool(await self._timed("switches", self._calls.ask("HDEL", self._key, provider)))

@@ -7,14 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError, ResponseError
-
 from gateway.core.keys import SHARDS, shard_of
 from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack, unpack_document
+from gateway.store.link import Calls, Script
 from gateway.store.steps import (
     Change,
     Claimed,
@@ -38,6 +33,7 @@ from gateway.store.steps import (
     Unknown,
 )
 from gateway.store.switches import OffRecord
+from gateway.store.wire import Fault
 
 SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress")
 
@@ -53,24 +49,22 @@ class Store:
 
     def __init__(
         self,
-        client: Redis,
+        calls: Calls,
         *,
         prefix: str = "otp",
         clock: Callable[[], int] | None = None,
         watch: Watch = lambda _name, _seconds, _failed: None,
     ) -> None:
-        self._client = client
+        self._calls = calls
         self._prefix = prefix
         self._clock = clock
         self._watch = watch
         self._offset = 0
         self._timers_from = 0
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
-        self.off = OffRecord(client, prefix, self._timed)
+        self.off = OffRecord(calls, prefix, self._timed)
         prelude = _source("prelude")
-        self._scripts: dict[str, AsyncScript] = {
-            name: client.register_script(prelude + _source(name)) for name in SCRIPTS
-        }
+        self._scripts = {name: Script.of(prelude + _source(name)) for name in SCRIPTS}
 
     def now(self) -> int:
         """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong must not end
@@ -210,7 +204,7 @@ class Store:
         now = self.now()
         for verification in verifications:
             shard = _shard(verification)
-            await self._timed("release", self._client.zadd(self._timers[shard], {verification: now}, xx=True))
+            await self._timed("release", self._calls.ask("ZADD", self._timers[shard], "XX", now, verification))
 
     async def keep_answer(self, idempotency: Idempotency, answer: bytes) -> None:
         """Keep the answer of a start that waited."""
@@ -228,15 +222,16 @@ class Store:
 
     async def suppressions(self, key: str) -> list[Suppression]:
         """What stands in a record now."""
-        found: dict[bytes, bytes] = await self._timed("suppressions", cast("Awaitable[Any]", self._client.hgetall(key)))
-        entries = [Suppression(channel.decode(), *_entry(entry)) for channel, entry in sorted(found.items())]
+        flat = await self._timed("suppressions", self._calls.ask("HGETALL", key))
+        found = sorted(zip(flat[::2], flat[1::2], strict=True))
+        entries = [Suppression(channel.decode(), *_entry(entry)) for channel, entry in found]
         return [entry for entry in entries if entry.until is None or self.now() < entry.until]
 
     async def ping(self) -> None:
-        await self._timed("ping", cast("Awaitable[object]", self._client.ping()))
+        await self._timed("ping", self._calls.ask("PING"))
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._calls.close()
 
     def limit_key(self, shard: int, name: str) -> str:
         """The key of a limit's counter."""
@@ -251,7 +246,7 @@ class Store:
 
     async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
         args["t"] = self._clock() if self._clock else 0
-        reply = await self._timed(name, self._scripts[name](keys=keys, args=[pack(args)]))
+        reply = await self._timed(name, self._calls.run(self._scripts[name], keys, pack(args)))
         if name != "answer":
             self._offset = reply[_NOW_AT.get(name, 1)] - int(time.time() * 1000)
         return cast("list[Any]", reply)
@@ -262,10 +257,8 @@ class Store:
         try:
             reply = await call
             failed = False
-        except ResponseError as error:
-            raise Unavailable(f"{name}: {type(error).__name__}") from error
-        except (RedisError, OSError, TimeoutError) as error:
-            raise Unavailable(f"{name}: {type(error).__name__}") from error
+        except Fault as fault:
+            raise Unavailable(f"{name}: {fault}") from fault
         finally:
             self._watch(name, time.perf_counter() - began, failed)
         return reply
@@ -299,22 +292,3 @@ def _shard(verification: str) -> int:
 
 def _source(name: str) -> str:
     return resources.files("gateway.store").joinpath(f"lua/{name}.lua").read_text(encoding="utf-8")
-
-
-def connect(url: str, *, timeout: float = 2.0, connections: int = 64) -> Redis:
-    """A client for a single server. `timeout` in seconds bounds every connect and every call.
-
-    Nothing is repeated by the client: a script that timed out may have run, and a caller who repeats a start or a
-    check does so with an idempotency key.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        max_connections=connections,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-        protocol=2,
-    )
-    return Redis.from_pool(pool)

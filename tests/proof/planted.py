@@ -35,13 +35,13 @@ class ReadThenWrite(Store):
 
     async def check(self, attempt: Try) -> Tried:
         key = self._key(valkey._shard(attempt.id), "v:" + attempt.id)
-        doc: dict[bytes, Any] = msgpack.unpackb(await self._client.get(key), raw=True)
+        doc: dict[bytes, Any] = msgpack.unpackb(await self._calls.ask("GET", key), raw=True)
         if doc[b"s"] != b"p":
             return Tried("spent" if doc[b"s"] == b"a" else "locked", 0, 0, 0, None)
         doc[b"n"] += 1
         right = attempt.digests[doc[b"k"].decode()] == doc[b"d"]
         doc[b"s"] = b"a" if right else b"l" if doc[b"n"] >= doc[b"m"] else b"p"
-        await self._client.set(key, pack(doc), keepttl=True)
+        await self._calls.ask("SET", key, pack(doc), "KEEPTTL")
         return Tried("approved" if right else "wrong", 0, 0, 0, None)
 
 
@@ -52,11 +52,11 @@ class CheckThenCount(Store):
         now = self.now()
         for counter in creation.counters:
             for amount, window, *_ in counter.rules:
-                oldest = await self._client.lindex(counter.key, amount - 1)
+                oldest = await self._calls.ask("LINDEX", counter.key, amount - 1)
                 if oldest and int(oldest) + window > now:
                     return Limited(now, 0, 0, int(oldest) + window - now)
         for counter in creation.counters:
-            await self._client.lpush(counter.key, now)
+            await self._calls.ask("LPUSH", counter.key, now)
         return Created(now, ())
 
 

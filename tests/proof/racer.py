@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from typing import Any
 
+from gateway.store.link import connect
 from gateway.store.steps import Created
-from gateway.store.valkey import Store, connect
+from gateway.store.valkey import Store
 from tests.proof.planted import STORES
 from tests.store.drafts import creation, guess
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.store import embedded
-from gateway.store.valkey import connect
+from gateway.store.plain import client as client_of
 from tests.proof.canaries import CANARIES, CODE, EMAIL, PAYEE, PHONE, Tapped, left_behind, tell
 from tests.support.canary import Canary, found
 from tests.support.world import POLICY, World
@@ -33,7 +33,7 @@ def told(data: Path) -> Any:
 
 
 async def _traces(url: str, folder: Path, plant: Callable[[World], None]) -> dict[str, bytes]:
-    client = connect(url)
+    client = client_of(url)
     for name, value in {"slowlog-log-slower-than": "0", "slowlog-max-len": "100000", "rdbcompression": "no"}.items():
         await client.config_set(name, value)
     async with World(url, policies=POLICIES) as world:

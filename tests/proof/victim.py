@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from channels.contract import Channel, ErrorClass, Message, Receipt, SendError
 from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
-from gateway.store.valkey import Store, connect
+from gateway.store.link import connect
+from gateway.store.valkey import Store
 from tests.proof import planted
 from tests.support.world import EMAIL, POLICY, World
 

@@ -25,7 +25,7 @@ class Away(Store):
     """A store that does not answer commits for a while: it never got them, or it did and its answer was lost."""
 
     def __init__(self, world: World, times: int, *, lost_answer: bool) -> None:
-        super().__init__(world.client, prefix=world.prefix, clock=world.clock)
+        super().__init__(world.calls, prefix=world.prefix, clock=world.clock)
         self.times = times
         self.lost_answer = lost_answer
 

@@ -367,7 +367,7 @@ class LooksFirst(Store):
 
 
 def with_store(world: World, kind: type[Store]) -> World:
-    world.store = kind(world.client, prefix=world.prefix, clock=world.clock)
+    world.store = kind(world.calls, prefix=world.prefix, clock=world.clock)
     world.wire(replace(world.setup, store=world.store))
     return world
 

@@ -14,3 +14,4 @@ async def shelf(valkey: str) -> AsyncIterator[Shelf]:
     shelf = Shelf(valkey)
     yield shelf
     await shelf.store.close()
+    await shelf.client.aclose()

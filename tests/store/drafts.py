@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.document import pack, pack_body
+from gateway.store.link import connect
+from gateway.store.plain import client as client_of
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
-from gateway.store.valkey import Store, connect
+from gateway.store.valkey import Store
 from policies.model import Step
 
 APP = "shop"
@@ -39,8 +41,8 @@ class Shelf:
     prefix: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
 
     def __post_init__(self) -> None:
-        self.client = connect(self.url)
-        self.store = Store(self.client, prefix=self.prefix, clock=self.clock)
+        self.client = client_of(self.url)
+        self.store = Store(connect(self.url), prefix=self.prefix, clock=self.clock)
 
     def counter(self, name: str, *rules: Rule | tuple[int, int, bool], shard: int = 7) -> Counter:
         return Counter(self.store.limit_key(shard, name), tuple(Rule(*rule) for rule in rules))

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.store import embedded
 from gateway.store.embedded import InUse, NotStarted
-from gateway.store.valkey import connect
+from gateway.store.plain import client as client_of
 
 HOLDER = """
 import signal, sys, time
@@ -38,7 +38,7 @@ def held(folder: Path) -> tuple[subprocess.Popen[bytes], int]:
 
 def say(url: str, *words: str) -> object:
     async def once() -> object:
-        client = connect(url)
+        client = client_of(url)
         try:
             return await client.execute_command(*words)
         finally:

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.store.valkey import SCRIPTS, connect
+from gateway.store.plain import client as client_of
+from gateway.store.valkey import SCRIPTS
 from tests.store.drafts import HOUR, Shelf, change, creation, guess, repeat
 
 
@@ -16,7 +17,7 @@ from tests.store.drafts import HOUR, Shelf, change, creation, guess, repeat
 async def watching(shelf: Shelf) -> AsyncIterator[list[str]]:
     """The commands that reach the server from clients, by name; what scripts call inside is not among them."""
     commands: list[str] = []
-    watcher, teller = connect(shelf.url), connect(shelf.url)
+    watcher, teller = client_of(shelf.url), client_of(shelf.url)
     await teller.echo("here")
     async with watcher.monitor() as monitor:
         yield commands

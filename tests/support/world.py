@@ -39,7 +39,9 @@ from gateway.service.requests import Check, Checked, Start
 from gateway.service.setup import App, Setup
 from gateway.service.suppressions import Suppressions
 from gateway.service.verifications import Begun, Verifications
-from gateway.store.valkey import Store, connect
+from gateway.store.link import connect
+from gateway.store.plain import client as client_of
+from gateway.store.valkey import Store
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
 from gateway.worker import Worker
@@ -156,8 +158,9 @@ class World:
     ) -> None:
         self.clock = clock or Clock()
         self.prefix = prefix or f"t{uuid.uuid4().hex[:10]}"
-        self.client = connect(url)
-        self.store = Store(self.client, prefix=self.prefix, clock=self.clock)
+        self.client = client_of(url)
+        self.calls = connect(url)
+        self.store = Store(self.calls, prefix=self.prefix, clock=self.clock)
         self.keys = keys or Keyring(secrets.token_bytes(32), {"k1": secrets.token_bytes(32)})
         self.one, self.two = FakeCarrier("one"), FakeCarrier("two")
         self.registry = CollectorRegistry()
@@ -207,6 +210,7 @@ class World:
     ) -> None:
         await self.engine.drain(1)
         await self.store.close()
+        await self.client.aclose()
 
     async def start(self, **fields: Any) -> Verification:
         """Start, let the first message go out, and give back the verification as it then is."""

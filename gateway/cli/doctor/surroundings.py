@@ -15,7 +15,7 @@ from channels.contract import SendError
 from channels.examination import Finding, Verdict, fault, ok, unknown, warning
 from channels.transport import Reply, Transport
 from gateway.config import ProviderSection, Settings, version
-from gateway.store.valkey import connect
+from gateway.store.plain import client
 
 Wrong = Callable[[str, str, str, str], Finding]
 """How grave something is: fault in production, warning in development."""
@@ -117,15 +117,15 @@ async def store(settings: Settings) -> list[Finding]:
     url, embedded = settings.store_url, settings.store_url == "embedded"
     if embedded:
         url = f"unix://{(config.directory / 'valkey.sock').resolve()}"
-    client = connect(url, timeout=config.timeout / 1000, connections=1)
+    asked = client(url, timeout=config.timeout / 1000)
     try:
-        info: dict[str, Any] = await client.info()
+        info: dict[str, Any] = await asked.info()
     except (RedisError, OSError, TimeoutError) as error:
         if embedded:
             return [ok("store", "embedded: the gateway starts it and sets it up")]
         return [_unreached(error)]
     finally:
-        await client.aclose()
+        await asked.aclose()
     return _settings(info)
 
 

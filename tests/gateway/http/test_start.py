@@ -267,8 +267,7 @@ async def test_a_stopping_process_starts_nothing_and_still_checks(api: Api) -> N
 
 
 async def test_a_store_that_is_away_is_not_guessed_about(api: Api) -> None:
-    await api.world.client.connection_pool.disconnect()
-    api.world.client.connection_pool.connection_kwargs["path"] = "/nonexistent"
+    await api.world.calls.close()
     reply = await api.post(START, BODY)
     assert (reply.status, reply.code, reply.headers["Retry-After"]) == (503, "store_unavailable", "1")
     assert api.world.sent == []

@@ -1,0 +1,110 @@
+"""Where a store is and how one gets in: read from its URL, and opened as a wire that is ready for commands."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio.connection import SSLConnection, parse_url
+
+from gateway.store.wire import Fault, Refused, Wire, Words
+
+
+class Replica(Fault):
+    """What answers there is no primary: it can't be written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whom to trust, and what to show. Left out: whom the system trusts, and nothing."""
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Raises OSError (ssl.SSLError is one) for a file that can't be used."""
+        context = ssl.create_default_context(cafile=self.authority)
+        if self.certificate:
+            context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One server. `path` is its Unix socket and goes before `host`."""
+
+    host: str = "localhost"
+    port: int = 6379
+    path: str = ""
+    db: int = 0
+    username: str = ""
+    password: str = field(default="", repr=False)
+    tls: Tls | None = None
+
+    def at(self, host: str, port: int) -> Address:
+        """The same way in, elsewhere."""
+        return replace(self, host=host, port=port)
+
+
+def address(url: str, tls: Tls | None = None) -> Address:
+    """What a redis://, rediss:// or unix:// URL says. `tls` is for rediss:// alone."""
+    said: dict[str, Any] = dict(parse_url(url))
+    secure = said.get("connection_class") is SSLConnection
+    return Address(
+        host=said.get("host", "localhost"),
+        port=said.get("port", 6379),
+        path=said.get("path", ""),
+        db=said.get("db", 0),
+        username=said.get("username", ""),
+        password=said.get("password", ""),
+        tls=(tls or Tls()) if secure else None,
+    )
+
+
+async def open_wire(place: Address, made: Callable[[], Wire], *, primary: bool = False) -> Wire:
+    """Connect, log in, choose the database, and see that the server serves: one that still loads its data refuses.
+
+    `primary` asks for the server's role as well. Raises Fault and OSError, and leaves nothing open then.
+    """
+    wire = await _connect(place, made)
+    try:
+        replies = await asyncio.gather(*wire.ask_all(_greeting(place, primary)))
+    except BaseException:
+        wire.cut()
+        raise
+    if primary and replies[-1][0] != b"master":
+        wire.cut()
+        raise Replica("a replica")
+    return wire
+
+
+async def _connect(place: Address, made: Callable[[], Wire]) -> Wire:
+    loop = asyncio.get_running_loop()
+    if place.path:
+        _, wire = await loop.create_unix_connection(made, place.path)
+        return wire
+    context = place.tls.context() if place.tls else None
+    transport, wire = await loop.create_connection(made, place.host, place.port, ssl=context)
+    if connected := transport.get_extra_info("socket"):  # so that a peer that vanished is noticed even at rest
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return wire
+
+
+def _greeting(place: Address, primary: bool) -> list[Words]:
+    user = (place.username,) if place.username else ()
+    login: list[Words] = [("AUTH", *user, place.password)] if place.password else []
+    choice: list[Words] = [("SELECT", place.db)] if place.db else []
+    return [*login, *choice, ("PING",), *([("ROLE",)] if primary else [])]
+
+
+def hopeless(fault: Exception) -> bool:
+    """Whether to try again is of no use: the store refuses the user, or its certificate is not to be trusted."""
+    if isinstance(fault, Refused):
+        return fault.word in ("WRONGPASS", "NOAUTH", "NOPERM", "ERR")
+    return isinstance(fault, ssl.SSLCertVerificationError)
