@@ -27,6 +27,7 @@ from gateway.http.api import application
 from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications
+from gateway.service.lists import Lists
 from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.setup import Times
@@ -214,6 +215,7 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
             verifications=Verifications(setup, engine),
             reports=Reports(setup, engine),
             suppressions=Suppressions(setup),
+            lists=Lists(setup),
             metrics=frame.metrics,
             log=frame.log,
             api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
@@ -290,7 +292,7 @@ def _labels(settings: Settings) -> Labels:
         limits={name: [*policy.settings.limits, "cooldown", "guesses"] for name, policy in policies.items()},
         countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
         rules=[name for name, _ in RULES],
-        operations=[*SCRIPTS, "ping", "release", "switches", "suppressions"],
+        operations=[*SCRIPTS, "ping", "release", "switches", "suppressions", "lists"],
     )
 
 

@@ -152,6 +152,42 @@ class LiftRequest(_Request):
     channels: Channels | None = Field(None, description="Only these; left out: all that reach the destination.")
 
 
+Entry = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=320,
+        examples=["+4479*"],
+        description="A number in E.164, the beginning of numbers and a star, an email address, or a domain, which "
+        "covers its subdomains.",
+    ),
+]
+Word = Literal["deny", "allow"]
+
+
+class ListRequest(_Request):
+    """Deny or allow a destination, or many."""
+
+    entry: Entry
+    list: Word = Field("deny", description="deny: nothing is sent. allow: none of this app's wider denials holds.")
+    expires_in: int | None = Field(
+        None,
+        ge=1,
+        le=315_360_000,
+        examples=[86400],
+        description="Seconds that it holds; left out: until it is removed.",
+    )
+    reason: Annotated[str, Field(pattern="^[a-z][a-z_]{0,31}$", examples=["pumping"])] = Field(
+        "app", description="A word of your own, for whoever asks later."
+    )
+
+
+class EntryRequest(_Request):
+    """Name an entry."""
+
+    entry: Entry
+
+
 Time = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date-time", "pattern": r"^.{19}Z$"}), Field(description="UTC.")
 ]
@@ -250,6 +286,24 @@ class Suppressions(BaseModel):
 
     to: Masked
     suppressions: list[Suppression]
+
+
+class ListEntry(BaseModel):
+    """One entry that covers what was asked about."""
+
+    entry: str = Field(description="Masked where it would be a whole number or address.", examples=["+4479*"])
+    list: Word
+    reason: str
+    since: Time
+    expires_at: Time | None = Field(description="null when it holds until it is removed.")
+
+
+class Listed(BaseModel):
+    """What this app's list says. What the policy's own lists say is not part of it."""
+
+    entry: str = Field(examples=["+4479*"])
+    list: Word | None = Field(description="What counts: the word of the longest entry. null when none covers it.")
+    entries: tuple[ListEntry, ...] = Field(description="All that cover it, the longest first.")
 
 
 class Fault(BaseModel):

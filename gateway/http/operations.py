@@ -53,6 +53,7 @@ _DENIALS = (
 _REPEATABLE = ("idempotency_mismatch",)
 _ONE = "/v1/verifications/{id}"
 _SUPPRESSIONS = Success("What now holds, of all its channels.", models.Suppressions)
+_LISTED = Success("What the app's list now says of the entry.", models.Listed)
 _VERIFICATION = Success("The verification.", models.Verification)
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -149,6 +150,36 @@ OPERATIONS: tuple[Operation, ...] = (
         (*_KEYED, *_BODY, "invalid_destination"),
         models.LiftRequest,
         tag="suppressions",
+    ),
+    Operation(
+        "POST",
+        "/v1/lists/search",
+        "search_list",
+        "Read what the app's list says of an entry",
+        {200: _LISTED},
+        (*_KEYED, *_BODY),
+        models.EntryRequest,
+        tag="lists",
+    ),
+    Operation(
+        "POST",
+        "/v1/lists",
+        "list",
+        "Deny or allow an entry",
+        {200: _LISTED},
+        (*_KEYED, *_BODY),
+        models.ListRequest,
+        tag="lists",
+    ),
+    Operation(
+        "POST",
+        "/v1/lists/remove",
+        "remove_from_list",
+        "Take an entry out of the list",
+        {200: _LISTED},
+        (*_KEYED, *_BODY),
+        models.EntryRequest,
+        tag="lists",
     ),
     *(
         Operation(

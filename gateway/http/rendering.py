@@ -12,7 +12,7 @@ from channels.contract import ErrorClass
 from gateway.core import machine, model
 from gateway.core.model import AttemptStatus
 from gateway.http import models
-from gateway.service import requests
+from gateway.service import lists, requests
 from gateway.service.suppressions import Standing
 
 
@@ -88,6 +88,30 @@ def standing(found: Standing) -> bytes:
             ],
         )
     )
+
+
+def listed(found: lists.Standing) -> bytes:
+    """What an app's list says of an entry."""
+    return encoded(
+        models.Listed(
+            entry=found.entry.masked,
+            list=found.word or None,
+            entries=tuple(
+                models.ListEntry(
+                    entry=entry.masked,
+                    list=_word(said.word),
+                    reason=said.reason,
+                    since=past(said.since),
+                    expires_at=not_before(said.until) if said.until else None,
+                )
+                for entry, said in found.found
+            ),
+        )
+    )
+
+
+def _word(word: str) -> Any:
+    return word  # deny or allow: nothing else is ever written
 
 
 def events(verification_id: str, journal: list[dict[str, Any]]) -> bytes:

@@ -10,9 +10,11 @@ from typing import Any
 
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.http import models, rendering
+from gateway.service import lists
 from gateway.service.requests import Checked
 from gateway.service.suppressions import Standing
-from gateway.store.steps import Suppression
+from gateway.store.steps import ListEntry, Suppression
+from policies.entries import Entry
 from policies.model import Step
 
 REQUESTS: Mapping[str, dict[str, Any]] = {
@@ -50,6 +52,12 @@ REQUESTS: Mapping[str, dict[str, Any]] = {
         "least": {"to": {"phone": models.PHONE}},
         "most": {"to": {"phone": models.PHONE}, "channels": ["sms"]},
     },
+    "search_list": {"least": {"entry": models.PHONE}},
+    "list": {
+        "least": {"entry": "+4479*"},
+        "most": {"entry": "mail.example.org", "list": "allow", "expires_in": 86_400, "reason": "partner"},
+    },
+    "remove_from_list": {"least": {"entry": "+4479*"}},
 }
 """By operation; `least` and `most` say how much of the request they use."""
 
@@ -91,6 +99,8 @@ def answers() -> Mapping[str, Any]:
     """By operation."""
     none = Standing("+1415*****23", "", ())
     stands = replace(none, entries=(Suppression("sms", "reply", _BEGAN, None),))
+    denied = ListEntry(0, "deny", "pumping", _BEGAN, _BEGAN + 86_400_000)
+    listed = lists.Standing(Entry("+4479*"), "deny", ((Entry("+4479*"), denied),))
     shown = json.loads(rendering.verification(_verification(), 60_000))
     return {
         **dict.fromkeys(("start", "read", "resend"), shown),
@@ -99,4 +109,6 @@ def answers() -> Mapping[str, Any]:
         "events": json.loads(rendering.events(models.ID, list(_JOURNAL))),
         **dict.fromkeys(("search_suppressions", "suppress"), json.loads(rendering.standing(stands))),
         "lift_suppressions": json.loads(rendering.standing(none)),
+        **dict.fromkeys(("search_list", "list"), json.loads(rendering.listed(listed))),
+        "remove_from_list": json.loads(rendering.listed(lists.Standing(Entry("+4479*"), "", ()))),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.machine import Pace
+from gateway.service.lists import Lists
 from gateway.service.reports import Reports
 from gateway.service.suppressions import Suppressions
 from gateway.service.verifications import Verifications
@@ -23,6 +24,7 @@ class Surface:
     verifications: Verifications
     reports: Reports
     suppressions: Suppressions
+    lists: Lists
     metrics: Metrics
     log: Any  # a structlog logger
     api_keys: Mapping[str, str] = field(repr=False)  # SHA-256 of a key, in hex -> the app's name

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import ordering, record, suppressions
+from gateway.service import lists, ordering, record, suppressions
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
 from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try
-from policies.model import Counts, Decision, Limit
+from policies.model import Counts, Decision, Limit, Listed
 from policies.rules.code import alphabet
 from policies.rules.limits import cooldown
 
@@ -32,8 +32,9 @@ class Draft:
     decision: Decision  # with the providers in their order for this verification
 
 
-def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) -> Draft:
-    """A verification as the policy wants it. The code is made here. Raises codes.Malformed for an app's own code."""
+def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
+    """A verification as the policy wants it, if the app's list says `listed`. The code is made here. Raises
+    codes.Malformed for an app's own code."""
     to = to.aimed(decision.steps[0].channel)
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard)
@@ -73,6 +74,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations) ->
         counters=tuple(_counter(setup, key, limits) for key, limits in groups.items()),
         idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
         looks=suppressions.looks(opt_outs, (step.channel for step in decision.steps)),
+        lists=lists.looks(setup, request.app, to, listed),
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
     return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)

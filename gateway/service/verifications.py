@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, ordering, record, suppressions, traffic
+from gateway.service import drafting, lists, ordering, record, suppressions, traffic
 from gateway.service.drafting import Draft
 from gateway.service.engine import Engine, limited
 from gateway.service.requests import (
@@ -39,10 +39,11 @@ from gateway.store.steps import (
     Suppressed,
     Unavailable,
     Unknown,
+    Words,
 )
 from gateway.store.steps import Limited as StoreLimited
-from policies.engine import decide
-from policies.model import Decision, Question, Refusal
+from policies.engine import EXCUSED, Policy, decide
+from policies.model import Decision, Listed, Question, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +71,38 @@ class Verifications:
             raise Overloaded
         to = understood(request.phone, request.email)
         question = _question(request, to, self._setup.store.now())
-        # Again with what the store said of opt-outs: each time at least one channel fewer, and mostly the first is it.
-        while isinstance(found := await self._tried(request, question, to), Suppressed):
-            suppressions.left_out(self._setup, found.channels, app=request.app, purpose=request.purpose)
-            question = replace(question, suppressed=(*question.suppressed, *found.channels))
+        # Again with what the store said of opt-outs and lists: mostly it says nothing, and the first is it.
+        while not isinstance(found := await self._tried(request, question, to), Begun):
+            question = self._knowing(question, found, to)
         return found
 
-    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed:
+    def _knowing(self, question: Question, found: Suppressed | Words, to: Destinations) -> Question:
+        if isinstance(found, Words):
+            return replace(question, listed=lists.told(to, found.words))
+        suppressions.left_out(self._setup, found.channels, app=question.app, purpose=question.purpose)
+        return replace(question, suppressed=(*question.suppressed, *found.channels))
+
+    async def _excused(self, policy: Policy, rule: str, question: Question, to: Destinations) -> Words | None:
+        """What the app's own list says, where that could undo a refusal. The store is asked in vain only then: for all
+        others it looks when it creates."""
+        if rule not in EXCUSED or not policy.lists.api_allow or question.listed != Listed():
+            return None
+        found = await lists.words(self._setup, question.app, to)
+        said = tuple(word for word, given in ((found.phone, to.phone), (found.email, to.email)) if given)
+        return Words(self._setup.store.now(), said) if "allow" in said else None
+
+    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed | Words:
         setup = self._setup
-        decision = decide(setup.policies[setup.apps[request.app].policy(request.purpose)], question)
-        decision = ordering.available(setup, decision)
+        policy = setup.policies[setup.apps[request.app].policy(request.purpose)]
+        decision = ordering.available(setup, decide(policy, question))
         if decision.refusal:
+            if excuse := await self._excused(policy, decision.refusal.rule, question, to):
+                return excuse
             traffic.started(setup, question, refused=decision.refusal.rule)
             raise self._denied(request, decision, decision.refusal)
-        draft = self._draft(request, decision, to)
+        draft = self._draft(request, decision, to, question.listed)
         result = await self._create(draft)
-        if isinstance(result, Suppressed):
+        if isinstance(result, Suppressed | Words):
             return result
         if isinstance(result, Created):
             traffic.started(setup, question, verification=draft.creation.id)
@@ -96,7 +113,7 @@ class Verifications:
         traffic.started(setup, question, refused=f"limits:{limited.limit}")
         raise limited
 
-    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed:
+    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words:
         try:
             return await self._setup.store.create(draft.creation)
         except Running:
@@ -249,9 +266,9 @@ class Verifications:
             raise NotFound from None
         return Begun(as_created(stored.verification), replayed=True, answer=replayed.answer)
 
-    def _draft(self, request: Start, decision: Decision, to: Destinations) -> Draft:
+    def _draft(self, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
         try:
-            return drafting.draft(self._setup, request, decision, to)
+            return drafting.draft(self._setup, request, decision, to, listed)
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
 

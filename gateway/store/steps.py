@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.core.model import Status
 from gateway.store.document import Stored
+from policies.model import Word
 
 
 class Unavailable(Exception):
@@ -63,6 +64,18 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class ListLook:
+    """What a record of a list is taken to say of one destination, by the entries that cover it."""
+
+    key: str
+    entries: tuple[bytes, ...]  # hashes, of the most special entry first
+    word: Word
+
+    def packed(self) -> dict[str, object]:
+        return {"entries": self.entries, "word": self.word}
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """Channels that a person has opted out of. `life` in ms, 0 is for ever; `reason` is a word of our own."""
 
@@ -83,6 +96,29 @@ class Suppression:
     reason: str
     since: int
     until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListEntry:
+    """One entry of a list, by its place among those that were asked for. Times in ms; `until` None is for ever."""
+
+    place: int
+    word: Word
+    reason: str
+    since: int
+    until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Not created, since the lists say something else than was assumed: these words, in the order of the looks."""
+
+    now: int
+    words: tuple[Word, ...]
+
+
+class Full(Exception):
+    """A record has no room for another entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +186,7 @@ class Creation:
     counters: tuple[Counter, ...]
     idempotency: Idempotency | None = None
     looks: tuple[Look, ...] = ()  # it is created only if none of these channels stands in its record
+    lists: tuple[ListLook, ...] = ()  # and only if these say what they are taken to say
 
 
 @dataclass(frozen=True, slots=True)

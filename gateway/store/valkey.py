@@ -18,9 +18,11 @@ from gateway.store.steps import (
     Created,
     Creation,
     Due,
+    Full,
     Guessed,
     Idempotency,
     Limited,
+    ListEntry,
     Mismatch,
     Misshapen,
     Replayed,
@@ -31,9 +33,11 @@ from gateway.store.steps import (
     Try,
     Unavailable,
     Unknown,
+    Words,
 )
 from gateway.store.switches import OffRecord
 from gateway.store.wire import Fault
+from policies.model import Word
 
 SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress")
 
@@ -71,8 +75,8 @@ class Store:
         a verification before its time."""
         return self._clock() if self._clock else int(time.time() * 1000) + self._offset
 
-    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed:
-        """Look for opt-outs, check every limit, reserve all or none, write the verification and arm its timer.
+    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words:
+        """Look at lists and for opt-outs, check every limit, reserve all or none, write it and arm its timer.
 
         Raises Mismatch and Running, which only a request with an idempotency key can meet.
         """
@@ -85,6 +89,7 @@ class Store:
             self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else "",
             *(counter.key for counter in creation.counters),
             *(look.key for look in creation.looks),
+            *(look.key for look in creation.lists),
         ]
         args = {
             "id": creation.id,
@@ -93,7 +98,7 @@ class Store:
             "keep": creation.keep,
             "lease": creation.lease,
             "groups": [counter.packed() for counter in creation.counters],
-            "looks": [look.channels for look in creation.looks],
+            "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
             "idem": _packed(idempotency),
         }
         match await self._run("create", keys, args):
@@ -105,6 +110,8 @@ class Store:
                 return Guessed(now, wait)
             case [b"suppressed", now, channels]:
                 return Suppressed(now, _words(channels))
+            case [b"listed", now, words]:
+                return Words(now, cast("tuple[Word, ...]", _words(words)))
             case [b"replayed", now, verification, answer]:
                 return Replayed(now, verification.decode(), answer)
             case [b"running", *_]:
@@ -227,6 +234,24 @@ class Store:
         entries = [Suppression(channel.decode(), *_entry(entry)) for channel, entry in found]
         return [entry for entry in entries if entry.until is None or self.now() < entry.until]
 
+    async def enlist(self, key: str, entry: bytes, word: Word, reason: str, life: int, most: int) -> None:
+        """Write an entry into a record of a list. `life` in ms, 0 is for ever. Raises Full from `most` entries on."""
+        args: dict[str, object] = {"channels": [entry], "word": word, "reason": reason, "life": life, "most": most}
+        _, changed = await self._run("suppress", [key], args)
+        if changed < 0:
+            raise Full
+
+    async def strike(self, key: str, entry: bytes) -> bool:
+        """Take an entry out of a record of a list. Whether it stood there."""
+        _, changed = await self._run("suppress", [key], {"channels": [entry], "lift": True})
+        return bool(changed)
+
+    async def listed(self, key: str, entries: Sequence[bytes]) -> list[ListEntry]:
+        """Which of these entries stand in a record of a list now."""
+        rows: list[bytes | None] = await self._timed("lists", self._calls.ask("HMGET", key, *entries))
+        found = [_list_entry(place, packed) for place, packed in enumerate(rows) if packed]
+        return [entry for entry in found if entry.until is None or self.now() < entry.until]
+
     async def ping(self) -> None:
         await self._timed("ping", self._calls.ask("PING"))
 
@@ -236,6 +261,10 @@ class Store:
     def limit_key(self, shard: int, name: str) -> str:
         """The key of a limit's counter."""
         return self._key(shard, "l:" + name)
+
+    def list_key(self, shard: int, name: str) -> str:
+        """The key of a record of a list."""
+        return self._key(shard, "b:" + name)
 
     def suppression_key(self, shard: int, name: str) -> str:
         """The key of a record of opt-outs."""
@@ -279,8 +308,12 @@ def _words(channels: Sequence[bytes]) -> tuple[str, ...]:
 
 
 def _entry(packed: bytes) -> tuple[str, int, int | None]:
-    since, until, reason = unpack(packed)
+    since, until, reason, *_ = unpack(packed)
     return str(reason), int(since), int(until) or None
+
+
+def _list_entry(place: int, packed: bytes) -> ListEntry:
+    return ListEntry(place, unpack(packed)[3], *_entry(packed))
 
 
 def _shard(verification: str) -> int:

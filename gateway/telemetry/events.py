@@ -113,6 +113,9 @@ EVENTS: tuple[Event, ...] = (
         "Channels were left out, because the person has opted out of them.",
         ("channels", "purpose"),
     ),
+    # Lists
+    Event("list.added", "info", "An app denied or allowed an entry.", ("entry", "word", "reason")),
+    Event("list.removed", "info", "An app took an entry out of its list.", ("entry",)),
     Event(
         "provider.judged",
         "warning",

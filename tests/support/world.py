@@ -33,6 +33,7 @@ from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
 from gateway.core.model import Verification
 from gateway.service.engine import Engine
+from gateway.service.lists import Lists
 from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.requests import Check, Checked, Start
@@ -195,6 +196,7 @@ class World:
         self.verifications = Verifications(setup, self.engine)
         self.reports = Reports(setup, self.engine)
         self.suppressions = Suppressions(setup)
+        self.lists = Lists(setup)
         self.worker = Worker(setup, self.engine)
         self.prices = Prices(setup, self.engine)
 

@@ -1,8 +1,9 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
 -- KEYS: verification, timers, failed guesses, idempotency record (or ''), one counter for each group, then the records
--- of opt-outs that `looks` are for.
--- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record the
---       channels that may not stand in it), idem {f, ttl, busy}
+-- of opt-outs and of lists that `looks` are for.
+-- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record of
+--       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
+--       word = what it is taken to say}), idem {f, ttl, busy}
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
   record = cmsgpack.unpack(record)
@@ -14,6 +15,9 @@ end
 local doc = args.doc
 local wait = guess_wait(KEYS[3], doc)
 if wait > 0 then return {'guessed', now, wait} end
+
+local words = surprises(args.looks, slice(KEYS, 5 + #args.groups))
+if words then return {'listed', now, words} end
 
 local standing = suppressed(args.looks, slice(KEYS, 5 + #args.groups))
 if #standing > 0 then return {'suppressed', now, standing} end

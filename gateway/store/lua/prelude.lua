@@ -98,23 +98,46 @@ local function reserve(groups, keys)
   return nil, nil, 0, shadows, again
 end
 
--- A record of opt-outs is a hash: channel -> {since, until (0: for ever), reason}. Which of these channels stand in it.
-local function suppressed(channel_lists, keys)
+-- A record is a hash: field -> {since, until (0: for ever), reason, word}. The fields of a record of opt-outs are
+-- channels, and its entries have no word; those of a list are hashes of entries, and the word is deny or allow.
+local function holds(packed)
+  local entry = packed and cmsgpack.unpack(packed)
+  return entry and (entry[2] == 0 or now < entry[2]) and entry
+end
+
+-- Which channels stand in their record.
+local function suppressed(looks, keys)
   local standing = {}
-  for i, channels in ipairs(channel_lists) do
-    local found = redis.call('HMGET', keys[i], unpack(channels))
+  for i, channels in ipairs(looks) do
+    local found = channels.entries and {} or redis.call('HMGET', keys[i], unpack(channels))
     for c, channel in ipairs(channels) do
-      local entry = found[c] and cmsgpack.unpack(found[c])
-      if entry and (entry[2] == 0 or now < entry[2]) then standing[#standing + 1] = channel end
+      if holds(found[c]) then standing[#standing + 1] = channel end
     end
   end
   return standing
 end
 
+-- What each list says, by the first of its entries that stands; nil when all say what they are taken to say.
+local function surprises(looks, keys)
+  local words, other = {}, false
+  for i, look in ipairs(looks) do
+    if look.entries then
+      local word = ''
+      for _, packed in ipairs(redis.call('HMGET', keys[i], unpack(look.entries))) do
+        local entry = holds(packed)
+        if entry then word = entry[4] break end
+      end
+      words[#words + 1] = word
+      other = other or word ~= look.word
+    end
+  end
+  return other and words
+end
+
 -- The record lives as long as the longest of its entries. Gives back how many are new.
-local function suppress(key, channels, reason, life)
+local function suppress(key, channels, reason, life, word)
   local left, added = redis.call('PTTL', key), 0
-  local entry = cmsgpack.pack({now, life > 0 and now + life or 0, reason})
+  local entry = cmsgpack.pack({now, life > 0 and now + life or 0, reason, word})
   for _, channel in ipairs(channels) do added = added + redis.call('HSET', key, channel, entry) end
   if life == 0 then
     redis.call('PERSIST', key)

@@ -95,6 +95,7 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
         verifications=world.verifications,
         reports=world.reports,
         suppressions=world.suppressions,
+        lists=world.lists,
         metrics=world.setup.metrics,
         log=world.setup.log,
         api_keys={api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"},
