@@ -296,7 +296,7 @@ class Context:
     user_agent: str
     production: bool
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The values behind the settings' SecretRef fields, by field name."""
+    """The values behind the settings' SecretRef fields, by field name; of a section within them, as `dkim.key`."""
 
 
 def _base_url(url: str) -> str:

@@ -7,7 +7,7 @@ import re
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email import policy
 from email.errors import MessageError
@@ -36,6 +36,7 @@ from channels.contract import (
     SendError,
 )
 from channels.examination import Finding, ok, refused, unknown
+from channels.providers._smtp_dkim import DkimSettings, Signer, look_up
 from channels.providers._smtp_replies import Phase, classify
 
 T = TypeVar("T")
@@ -77,6 +78,9 @@ class Settings(ProviderSettings):
     password: SecretRef | None = Field(None, description="The password that goes with the username.")
     from_address: str = Field(description='The sender that people see: "Shop <no-reply@shop.example>".')
     reply_to: str | None = Field(None, description="Where answers go, if anywhere.")
+    dkim: DkimSettings | None = Field(
+        None, description="Sign with the domain's key, where the server does not. Needs the extra dkim."
+    )
     message_id_domain: str | None = Field(
         None, pattern=r"^[A-Za-z0-9.-]+$", description="Right-hand side of Message-ID. Left out: the sender's."
     )
@@ -213,8 +217,15 @@ class Smtp:
 
     channels = frozenset({Channel.EMAIL})
 
-    def __init__(self, settings: Settings, login: tuple[str, str] | None, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        login: tuple[str, str] | None,
+        tls: ssl.SSLContext | None,
+        signer: Signer | None = None,
+    ) -> None:
         self._settings = settings
+        self._signer = signer
         self._login = login
         self._tls = tls
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -227,6 +238,8 @@ class Smtp:
     async def send(self, message: Message) -> Receipt:
         """Hand one message to the server. The deadline, `timeout`, spans the wait for a connection and all the rest."""
         letter = compose(message, self._settings)
+        if self._signer:
+            letter = replace(letter, content=await self._signer.signed(letter.content))
         expires = _now() + self._settings.timeout
         await self._step(Phase.QUEUE, self._slots.acquire, expires)
         try:
@@ -253,12 +266,16 @@ class Smtp:
         try:
             client = await self._open(expires)
         except SendError as error:
-            return [refused("connection and login", error, told)]
+            return [refused("connection and login", error, told), *await self._record()]
         login = "and logged in" if self._login else "without a login"
         return [
             ok("connection and login", f"reached by {self._settings.security}, {login}"),
             *await self._rehearsed(client, told, expires),
+            *await self._record(),
         ]
+
+    async def _record(self) -> list[Finding]:
+        return [await self._signer.examine(look_up)] if self._signer else []
 
     async def _rehearsed(self, client: aiosmtplib.SMTP, told: remedies.Remedies, expires: float) -> list[Finding]:
         sender = mailbox(self._settings.from_address).addr_spec
@@ -409,7 +426,11 @@ def build(settings: Settings, context: Context) -> Smtp:
             "write security: starttls or tls, or allow_plaintext: true if the link is private"
         )
     login = (settings.username, context.secrets["password"]) if settings.username else None
-    return Smtp(settings, login, _tls(settings, context))
+    return Smtp(settings, login, _tls(settings, context), _signer(settings, context))
+
+
+def _signer(settings: Settings, context: Context) -> Signer | None:
+    return Signer(settings.dkim, context.secrets["dkim.key"]) if settings.dkim else None
 
 
 def _tls(settings: Settings, context: Context) -> ssl.SSLContext | None:

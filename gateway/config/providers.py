@@ -109,7 +109,7 @@ def _secrets(
     settings: ProviderSettings, environ: Mapping[str, str] | None, path: tuple[str, ...], document: Document
 ) -> dict[str, str]:
     refs = references(settings)
-    values = {field: fetched(ref, environ, (*path, field), document) for field, ref in refs}
+    values = {".".join(field): fetched(ref, environ, (*path, *field), document) for field, ref in refs}
     return {field: value for field, value in values.items() if value is not None}
 
 

@@ -65,12 +65,14 @@ def _from_file(file: FilePath, path: Path, document: Document) -> str | None:
     return None
 
 
-def references(settings: BaseModel) -> Iterator[tuple[str, SecretRef]]:
-    """The fields of a section that refer to a secret."""
+def references(settings: BaseModel) -> Iterator[tuple[tuple[str, ...], SecretRef]]:
+    """The fields of a section, and of the sections in it, that refer to a secret."""
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if isinstance(value, SecretRef):
-            yield name, value
+            yield (name,), value
+        elif isinstance(value, BaseModel):
+            yield from (((name, *rest), found) for rest, found in references(value))
 
 
 @dataclass(frozen=True, slots=True)
