@@ -277,6 +277,11 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
             says="Far apart after a reload: a process was not told, or refused.",
         ),
         Panel(
+            "Domains asked for mail",
+            (("sum by (result) (increase(otp_mail_lookups_total[5m]))", "{{result}}"),),
+            says="Many unknown: the name servers don't answer, and addresses without mail are let through.",
+        ),
+        Panel(
             "Decisions not recorded",
             (("sum(increase(otp_traffic_lost_total[5m]))", "lines lost"),),
             says="The record that policies are tried on has gaps: the disk is too slow, full or gone.",

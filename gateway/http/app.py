@@ -28,6 +28,7 @@ from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications
 from gateway.service.lists import Lists
+from gateway.service.mailhosts import MailHosts
 from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.setup import Times
@@ -66,6 +67,7 @@ class Frame:
     draining: Draining
     judge: Judge
     switches: Switches
+    mail: MailHosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
     )
     log = structlog.get_logger()
     judge = Judge(_terms(settings.config.ordering), metrics, log)
-    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches())
+    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), MailHosts(metrics.mail_asked))
     wired = await _wired(frame, settings, None)
     await frame.switches.try_refresh(wired.setup)
     return Gateway(frame, wired, metrics_app(registry))
@@ -257,6 +259,7 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         most_sends=engine.sends,
         judge=frame.judge,
         switches=frame.switches,
+        mail=frame.mail,
         prices=_prices(settings),
     )
 

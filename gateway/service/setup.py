@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from gateway.service.traffic import Record
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
-from policies.model import Counts, Limit
+from policies.model import Counts, Limit, MailWord
 
 
 class Carrier(Protocol):
@@ -115,6 +115,11 @@ def _shared_by(scope: str, per: str, counts: str) -> tuple[str, str, str]:
     return (f"/{policy}" if policy else "app" if scope else "", per, counts)
 
 
+async def nobody_asks(domain: str) -> MailWord:
+    """What is known of a domain's mail without asking."""
+    return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """Everything that the use-cases reach the world through."""
@@ -135,6 +140,7 @@ class Setup:
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
+    mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:

@@ -70,11 +70,20 @@ class Verifications:
         if self._engine.full:
             raise Overloaded
         to = understood(request.phone, request.email)
-        question = _question(request, to, self._setup.store.now())
+        question = await self._asked(_question(request, to, self._setup.store.now()))
         # Again with what the store said of opt-outs and lists: mostly it says nothing, and the first is it.
         while not isinstance(found := await self._tried(request, question, to), Begun):
             question = self._knowing(question, found, to)
         return found
+
+    async def _asked(self, question: Question) -> Question:
+        """The question with what the DNS says, if its policy wants to know."""
+        if question.email and self._policy(question).mailboxes.asks:
+            return replace(question, mail=await self._setup.mail(question.email.domain))
+        return question
+
+    def _policy(self, question: Question) -> Policy:
+        return self._setup.policies[self._setup.apps[question.app].policy(question.purpose)]
 
     def _knowing(self, question: Question, found: Suppressed | Words, to: Destinations) -> Question:
         if isinstance(found, Words):
@@ -93,7 +102,7 @@ class Verifications:
 
     async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed | Words:
         setup = self._setup
-        policy = setup.policies[setup.apps[request.app].policy(request.purpose)]
+        policy = self._policy(question)
         decision = ordering.available(setup, decide(policy, question))
         if decision.refusal:
             if excuse := await self._excused(policy, decision.refusal.rule, question, to):

@@ -15,6 +15,7 @@ from gateway.telemetry.table import (
     CALLBACKS,
     CONVERSION,
     DECISIONS,
+    MAIL,
     METRICS,
     NONE,
     OUTCOMES,
@@ -84,6 +85,7 @@ class Families:
         self.store_errors = self._counter("otp_store_errors_total", lambda name: (names.operations(name),))
         self.callbacks = self._counter("otp_callbacks_total", names.callback)
         self.http_requests = self._counter("otp_http_requests_total", names.request)
+        self.mail_lookups = self._counter("otp_mail_lookups_total", lambda result: (one_of(MAIL, result),))
         self.reloads = self._counter("otp_config_reload_total", lambda result: (one_of(RELOADS, result),))
         self.traffic_lost = self._counter("otp_traffic_lost_total", _as_it_is)
 
@@ -129,6 +131,7 @@ def prime(families: Families, names: Names) -> None:
     _prime_verifications(families, names)
     _prime_carriers(families, names)
     families.fallbacks.prime(product(CHANNELS, CHANNELS, REASONS))
+    families.mail_lookups.prime((result,) for result in MAIL)
     families.reloads.prime((result,) for result in RELOADS)
     families.suppressions.prime(product(CHANNELS, SUPPRESSIONS))
     families.verify_seconds.prime((channel,) for channel in CHANNELS)

@@ -84,6 +84,10 @@ class Metrics:
         """`action` is added, lifted, or applied: a channel left out because of an opt-out."""
         self._families.suppressions.of(channel, action).inc()
 
+    def mail_asked(self, result: str) -> None:
+        """The DNS was asked whether a domain takes mail: takes, refuses, or unknown."""
+        self._families.mail_lookups.of(result).inc()
+
     # Messages
 
     def attempt(self, channel: str, provider: str, country: str, outcome: str, error: str | None = None) -> None:

@@ -172,6 +172,12 @@ METRICS: tuple[Metric, ...] = (
         "When the configuration in force was taken over, at the start or by a reload, in seconds since 1970.",
     ),
     Metric(
+        "otp_mail_lookups_total",
+        C,
+        ("result",),
+        "Domains that the DNS was asked about, whether they take mail; unknown (no answer in time) refuses nobody.",
+    ),
+    Metric(
         "otp_traffic_lost_total",
         C,
         (),
@@ -188,6 +194,7 @@ VERDICTS = ("approved", "wrong", "locked", "expired", "spent", "canceled")
 DECISIONS = ("allowed", "refused", "shadow_refused")
 CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
 LOOKUPS = ("found", "unknown", "failed", "refused", "dropped")
+MAIL = ("takes", "refuses", "unknown")
 RELOADS = ("loaded", "refused")
 SUPPRESSIONS = ("added", "lifted", "applied")
 BREAKER = {"closed": 0, "half_open": 1, "open": 2}
@@ -218,6 +225,7 @@ LABELS: dict[str, str] = {
     "reason": "`failed` (a provider refused, or a report says so), `silent` (no sign of delivery in time), "
     "`resend` (the person asked again), else `other`",
     "result": f"of a callback: {', '.join(f'`{value}`' for value in CALLBACKS)}; "
+    f"of a look-up of mail: {', '.join(f'`{value}`' for value in MAIL)}; "
     f"of a reload: {', '.join(f'`{value}`' for value in RELOADS)}; "
     f"of a price: {', '.join(f'`{value}`' for value in LOOKUPS)} (`unknown`: the vendor named none; `dropped`: too "
     "many were waiting)",
