@@ -216,6 +216,12 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
             ),
             "percentunit",
         ),
+        Panel(
+            "Apps with too many wrong codes",
+            ((_rate("otp_failing_checks_total", "app"), "{{app}}"),),
+            "cps",
+            says="Few guesses at each of many destinations: see apps.NAME.failed_checks.",
+        ),
         Panel("Refusals by rule", ((_rate("otp_refusals_total", "rule"), "{{rule}}"),), "reqps"),
         Panel(
             "Opt-outs added, lifted and applied",

@@ -67,6 +67,11 @@ def call(
         raise click.ClickException(f"no gateway answers at {url}: {reason}. Start it, or name another --url.") from None
 
 
+def destination(to: str) -> dict[str, str]:
+    """What an argument names, as the API has it."""
+    return {"email" if "@" in to else "phone": to}
+
+
 def _key(file: Path) -> str:
     try:
         key = (os.environ.get("OTP_GATEWAY_API_KEY") or file.read_text(encoding="ascii")).strip()

@@ -30,7 +30,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Send a code to TO, a phone number such as +14155550100 or an email address."""
-    body: dict[str, object] = {"to": {"email" if "@" in to else "phone": to}, "purpose": purpose}
+    body: dict[str, object] = {"to": client.destination(to), "purpose": purpose}
     if channels:
         body["channels"] = channels
     if locale:

@@ -24,7 +24,7 @@ def command() -> None:
 @client.where
 def list_(to: str, url: str, key_file: Path, as_json: bool) -> None:
     """Say which channels TO has opted out of."""
-    _tell(client.call(url, key_file, "/v1/suppressions/search", {"to": _to(to)}), as_json)
+    _tell(client.call(url, key_file, "/v1/suppressions/search", {"to": client.destination(to)}), as_json)
 
 
 @command.command("add")
@@ -47,12 +47,8 @@ def lift(to: str, channels: tuple[str, ...], url: str, key_file: Path, as_json: 
     _tell(client.call(url, key_file, "/v1/suppressions/lift", _body(to, channels)), as_json)
 
 
-def _to(to: str) -> dict[str, str]:
-    return {"email" if "@" in to else "phone": to}
-
-
 def _body(to: str, channels: tuple[str, ...]) -> dict[str, object]:
-    return {"to": _to(to), **({"channels": channels} if channels else {})}
+    return {"to": client.destination(to), **({"channels": channels} if channels else {})}
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:

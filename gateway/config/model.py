@@ -263,6 +263,26 @@ class ApiKey(_Section):
     )
 
 
+class FailedCheckSettings(_Section):
+    """Wrong codes of an app over all its destinations. Five guesses at each of very many numbers break no limit of any
+    of them, so here the app's checks are looked at as a whole."""
+
+    window: Annotated[Duration, within("10m", "24h")] = _length(
+        "1h", "How far back it looks, and how long the action holds."
+    )
+    amount: int = Field(5000, ge=10, le=10_000_000, description="So many wrong codes are too many.")
+    minimum: int = Field(200, ge=10, le=10_000_000, description="Codes tried that say something of their ratio.")
+    ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.6, description="So large a share of wrong codes, of those that were wrong or right, is too much."
+    )
+    action: Literal["alarm", "longer_codes", "block"] = Field(
+        "alarm",
+        description="alarm writes a log line and counts a metric, once for each window; longer_codes also makes new "
+        "codes 8 characters long; block also refuses starts and checks of the app, so that whoever guesses can stop "
+        "its logins.",
+    )
+
+
 class AppSettings(_Section):
     """A client of the gateway."""
 
@@ -284,6 +304,9 @@ class AppSettings(_Section):
         default_factory=dict,
         description="Texts of your own instead of ours, by sms, voice, whatsapp, telegram, email and subject (the "
         "email's), with {brand}, {code}, {time}, {minutes} and {context}.",
+    )
+    failed_checks: FailedCheckSettings | None = Field(
+        FailedCheckSettings(), description="When wrong codes are too many over the whole app; null: they never are."
     )
 
 

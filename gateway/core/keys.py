@@ -85,7 +85,7 @@ class Keyring:
             self._keys[key_id] = _SealingKey(
                 AESGCM(derive(secret, "seal")), derive(secret, "digest"), derive(secret, "callback")
             )
-        for purpose in ("target", "limit", "idempotency", "fingerprint", "traffic", "suppression", "list"):
+        for purpose in ("target", "limit", "idempotency", "fingerprint", "traffic", "suppression", "list", "erasure"):
             self._lookup[purpose] = derive(self.lookup, purpose)
 
     @property

@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from gateway.http.callbacks import Callbacks
 from gateway.http.direct import Direct
+from gateway.http.erasure import Erasure
 from gateway.http.lists import Lists
 from gateway.http.native import Native
 from gateway.http.observation import Observation
@@ -28,6 +29,7 @@ def routes(surface: Surface, native: Native) -> list[Route]:
         *native.routes(),
         *Suppressions(surface).routes(),
         *Lists(surface).routes(),
+        *Erasure(surface).routes(),
         *Callbacks(surface).routes(),
         *Probes(surface).routes(),
         *Document(surface.version).routes(),

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from channels.contract import Cost
 from channels.price import micros
-from gateway.config.model import OrderingSettings
+from gateway.config.model import AppSettings, OrderingSettings
 from gateway.config.settings import Settings
 from gateway.config.version import version
 from gateway.core.keys import Keyring
@@ -27,6 +27,7 @@ from gateway.http.api import application
 from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications
+from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.mailhosts import MailHosts
 from gateway.service.prices import Prices
@@ -34,6 +35,7 @@ from gateway.service.reports import Reports
 from gateway.service.setup import Times
 from gateway.service.suppressions import Suppressions
 from gateway.service.switches import Switches
+from gateway.service.vigilance import FailedChecks, Vigilance
 from gateway.store.link import Link, connect
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import SCRIPTS, Store
@@ -68,6 +70,7 @@ class Frame:
     judge: Judge
     switches: Switches
     mail: MailHosts
+    vigilance: Vigilance
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,8 @@ async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
     )
     log = structlog.get_logger()
     judge = Judge(_terms(settings.config.ordering), metrics, log)
-    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), MailHosts(metrics.mail_asked))
+    mail = MailHosts(metrics.mail_asked)
+    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), mail, Vigilance())
     wired = await _wired(frame, settings, None)
     await frame.switches.try_refresh(wired.setup)
     return Gateway(frame, wired, metrics_app(registry))
@@ -218,6 +222,7 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
             reports=Reports(setup, engine),
             suppressions=Suppressions(setup),
             lists=Lists(setup),
+            erasure=Erasure(setup, engine),
             metrics=frame.metrics,
             log=frame.log,
             api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
@@ -246,7 +251,7 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         metrics=frame.metrics,
         log=frame.log,
         apps={
-            name: App(name, app.name, app.policies, app.locale, {**app.templates})
+            name: App(name, app.name, app.policies, app.locale, {**app.templates}, _failed_checks(app))
             for name, app in settings.config.apps.items()
         },
         policies=settings.policies,
@@ -260,8 +265,14 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         judge=frame.judge,
         switches=frame.switches,
         mail=frame.mail,
+        vigilance=frame.vigilance,
         prices=_prices(settings),
     )
+
+
+def _failed_checks(app: AppSettings) -> FailedChecks | None:
+    said = app.failed_checks
+    return FailedChecks(said.window, said.amount, said.minimum, said.ratio, said.action) if said else None
 
 
 def _terms(ordering: OrderingSettings) -> Terms:

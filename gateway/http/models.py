@@ -135,6 +135,12 @@ class SearchRequest(_Request):
     to: To
 
 
+class EraseRequest(_Request):
+    """Erase what is kept of a destination."""
+
+    to: To
+
+
 class SuppressRequest(_Request):
     """Send a destination nothing more."""
 
@@ -304,6 +310,14 @@ class Listed(BaseModel):
     entry: str = Field(examples=["+4479*"])
     list: Word | None = Field(description="What counts: the word of the longest entry. null when none covers it.")
     entries: tuple[ListEntry, ...] = Field(description="All that cover it, the longest first.")
+
+
+class Erased(BaseModel):
+    """What was erased. Opt-outs and counters stay: keyed hashes, which say of nobody who they are."""
+
+    to: Masked
+    verifications: int = Field(ge=0, description="How many, with all that they knew of it.")
+    ended: int = Field(ge=0, description="How many of these were pending: their codes are worthless now.")
 
 
 class Fault(BaseModel):

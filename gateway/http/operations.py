@@ -89,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "check",
         "Try a code",
         {200: Success("A verdict, right or wrong.", models.Checked)},
-        (*_KEYED, *_BODY, *_REPEATABLE, "invalid_destination", "not_found"),
+        (*_KEYED, *_BODY, *_REPEATABLE, "invalid_destination", "not_found", "rate_limited"),
         models.CheckRequest,
         parameters=("Idempotency-Key",),
     ),
@@ -180,6 +180,16 @@ OPERATIONS: tuple[Operation, ...] = (
         (*_KEYED, *_BODY),
         models.EntryRequest,
         tag="lists",
+    ),
+    Operation(
+        "POST",
+        "/v1/erase",
+        "erase",
+        "Erase what is kept of a destination",
+        {200: Success("It is gone.", models.Erased)},
+        (*_KEYED, *_BODY, "invalid_destination", "overloaded"),
+        models.EraseRequest,
+        tag="suppressions",
     ),
     *(
         Operation(

@@ -13,6 +13,7 @@ from gateway.core import machine, model
 from gateway.core.model import AttemptStatus
 from gateway.http import models
 from gateway.service import lists, requests
+from gateway.service.erasure import Erased
 from gateway.service.suppressions import Standing
 
 
@@ -112,6 +113,12 @@ def listed(found: lists.Standing) -> bytes:
 
 def _word(word: str) -> Any:
     return word  # deny or allow: nothing else is ever written
+
+
+def erased(found: Erased) -> bytes:
+    """What was erased."""
+    to = models.Masked(phone=found.phone or None, email=found.email or None)
+    return encoded(models.Erased(to=to, verifications=found.verifications, ended=found.ended))
 
 
 def events(verification_id: str, journal: list[dict[str, Any]]) -> bytes:

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.http import models, rendering
 from gateway.service import lists
+from gateway.service.erasure import Erased
 from gateway.service.requests import Checked
 from gateway.service.suppressions import Standing
 from gateway.store.steps import ListEntry, Suppression
@@ -58,6 +59,10 @@ REQUESTS: Mapping[str, dict[str, Any]] = {
         "most": {"entry": "mail.example.org", "list": "allow", "expires_in": 86_400, "reason": "partner"},
     },
     "remove_from_list": {"least": {"entry": "+4479*"}},
+    "erase": {
+        "least": {"to": {"phone": models.PHONE}},
+        "most": {"to": {"phone": models.PHONE, "email": models.EMAIL}},
+    },
 }
 """By operation; `least` and `most` say how much of the request they use."""
 
@@ -108,6 +113,7 @@ def answers() -> Mapping[str, Any]:
         "check": json.loads(rendering.checked(Checked(models.ID, "wrong", 4, None))),
         "events": json.loads(rendering.events(models.ID, list(_JOURNAL))),
         **dict.fromkeys(("search_suppressions", "suppress"), json.loads(rendering.standing(stands))),
+        "erase": json.loads(rendering.erased(Erased("+1415*****23", "", 2, 1))),
         "lift_suppressions": json.loads(rendering.standing(none)),
         **dict.fromkeys(("search_list", "list"), json.loads(rendering.listed(listed))),
         "remove_from_list": json.loads(rendering.listed(lists.Standing(Entry("+4479*"), "", ()))),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.machine import Pace
+from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.reports import Reports
 from gateway.service.suppressions import Suppressions
@@ -25,6 +26,7 @@ class Surface:
     reports: Reports
     suppressions: Suppressions
     lists: Lists
+    erasure: Erasure
     metrics: Metrics
     log: Any  # a structlog logger
     api_keys: Mapping[str, str] = field(repr=False)  # SHA-256 of a key, in hex -> the app's name

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import lists, ordering, record, suppressions
+from gateway.service import erasure, lists, ordering, record, suppressions, vigilance
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
@@ -38,7 +38,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     to = to.aimed(decision.steps[0].channel)
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard)
-    decision = ordering.arranged(setup, decision, verification, to.number)
+    decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number))
     secrets = Secrets(
         request.code or codes.make(decision.code.length, decision.code.alphabet),
         to.number,
@@ -75,16 +75,26 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
         looks=suppressions.looks(opt_outs, (step.channel for step in decision.steps)),
         lists=lists.looks(setup, request.app, to, listed),
+        watch=vigilance.asked(setup, request.app),
+        block=vigilance.blocks(setup, request.app),
+        traces=erasure.traces(setup, request.app, to),
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
     return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)
+
+
+def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
+    """The same, with a longer code while too many of the app's codes are guessed wrong."""
+    if not setup.vigilance.longer(setup, app):
+        return decision
+    return replace(decision, code=replace(decision.code, length=max(vigilance.LONGER, decision.code.length)))
 
 
 def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     """A new code in place of the one that went out."""
     policy = setup.policies.get(v.policy)
     if policy and policy.revision == v.revision:
-        code = codes.make(policy.code.length, policy.code.alphabet)
+        code = codes.make(max(policy.code.length, len(secrets.code)), policy.code.alphabet)
     else:  # the policy was changed since: whoever waits for a code of one form is not sent another
         code = codes.make(len(secrets.code), alphabet(secrets.code))
     sealed = setup.keys.seal(v.id, pack_secrets(replace(secrets, code=code)))
@@ -105,6 +115,7 @@ def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
         email=_address(setup, to.address),
         tombstone=setup.times.tombstone,
         idempotency=_idempotency(setup, request.app, "check " + request.id, request.idempotency_key, request.body),
+        watch=vigilance.watch(setup, request.app),
     )
 
 

@@ -12,6 +12,7 @@ from gateway.core.machine import Pace
 from gateway.guard.judge import Judge
 from gateway.service.switches import Switches
 from gateway.service.traffic import Record
+from gateway.service.vigilance import FailedChecks, Vigilance
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
@@ -63,6 +64,7 @@ class App:
     policies: Mapping[str, str]  # purpose -> policy; "*" is for every other purpose
     locale: str = "en"
     templates: Mapping[str, str] = field(default_factory=dict)
+    failed_checks: FailedChecks | None = None  # None: not watched
 
     def policy(self, purpose: str) -> str:
         """The policy for a purpose."""
@@ -139,6 +141,7 @@ class Setup:
     most_sends: int = 2_000  # messages under way at once in this process; more is overload
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
+    vigilance: Vigilance = field(default_factory=Vigilance)
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     reach: Reach = field(init=False)

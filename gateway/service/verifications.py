@@ -8,7 +8,7 @@ from typing import Any
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, lists, ordering, record, suppressions, traffic
+from gateway.service import drafting, lists, ordering, record, suppressions, traffic, vigilance
 from gateway.service.drafting import Draft
 from gateway.service.engine import Engine, limited
 from gateway.service.requests import (
@@ -29,6 +29,7 @@ from gateway.service.requests import (
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
 from gateway.store.steps import (
+    Blocked,
     Created,
     Guessed,
     Idempotency,
@@ -37,6 +38,7 @@ from gateway.store.steps import (
     Replayed,
     Running,
     Suppressed,
+    Tried,
     Unavailable,
     Unknown,
     Words,
@@ -122,13 +124,15 @@ class Verifications:
         traffic.started(setup, question, refused=f"limits:{limited.limit}")
         raise limited
 
-    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words:
+    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words | Blocked:
         try:
             return await self._setup.store.create(draft.creation)
         except Running:
             raise InProgress from None
         except Mismatch:
             raise Mismatched from None
+        except Blocked as blocked:
+            return blocked
 
     async def settle(self, begun: Begun, wait: int) -> Verification:
         """The verification once a provider accepted its message, or after `wait` ms."""
@@ -154,7 +158,7 @@ class Verifications:
         return record.events(await self._stored(app, verification))
 
     async def check(self, request: Check) -> Checked:
-        """Try a code. Raises InvalidField, NotFound and Mismatched, none of which costs an attempt."""
+        """Try a code. Raises InvalidField, NotFound, Mismatched and Limited, none of which costs an attempt."""
         setup = self._setup
         try:
             tried = await setup.store.check(drafting.attempt(setup, request, understood(request.phone, request.email)))
@@ -167,11 +171,21 @@ class Verifications:
             raise NotFound from None
         except Mismatch:
             raise Mismatched from None
+        except Blocked as blocked:
+            raise vigilance.refusal(setup, request.app, blocked) from None
+        if not tried.replayed:
+            self._told(request, tried)
+        return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
+
+    def _told(self, request: Check, tried: Tried) -> None:
+        setup = self._setup
         setup.metrics.checked(tried.verdict)
         setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
         if tried.ended:
             record.ended(setup, tried.ended.verification)
-        return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
+        terms = setup.apps[request.app].failed_checks
+        if tried.failing and terms:
+            vigilance.alarm(setup, request.app, *tried.failing, tried.now + terms.window)
 
     async def resend(self, app: str, verification: str, channel: str | None) -> Verification:
         """The next step now, or the named channel. Raises NotFound, NotPending, Limited, Denied, Overloaded."""
@@ -237,6 +251,7 @@ class Verifications:
 
     def _begun(self, request: Start, draft: Draft, created: Created) -> Begun:
         setup, v = self._setup, draft.stored.verification
+        setup.vigilance.heard(v.app, created.held)
         first = replace(v.current, at=created.now, queued_at=created.now)
         v = replace(
             v,
@@ -285,8 +300,12 @@ class Verifications:
         self._refused(request, decision, refusal.rule, problem=refusal.code)
         return Denied(refusal.code, refusal.rule, refusal.detail)
 
-    def _limited(self, request: Start, decision: Decision, draft: Draft, result: StoreLimited | Guessed) -> Limited:
-        if isinstance(result, Guessed):
+    def _limited(
+        self, request: Start, decision: Decision, draft: Draft, result: StoreLimited | Guessed | Blocked
+    ) -> Limited:
+        if isinstance(result, Blocked):
+            refused = vigilance.refusal(self._setup, request.app, result)
+        elif isinstance(result, Guessed):
             refused = Limited("guesses", decision.guesses.amount, decision.guesses.window, result.wait)
         else:
             refused = limited(draft.limits[result.counter][result.rule], result.wait)

@@ -134,6 +134,7 @@ class Created:
     now: int
     shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
     again: int = 0  # when a person may ask again; ms
+    held: int = 0  # until when the action holds that the app's failed checks led to last; ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,30 @@ class Creation:
     idempotency: Idempotency | None = None
     looks: tuple[Look, ...] = ()  # it is created only if none of these channels stands in its record
     lists: tuple[ListLook, ...] = ()  # and only if these say what they are taken to say
+    watch: str = ""  # the key of the app's failed checks, when they have a say
+    block: bool = False  # not while the app's checks are blocked
+    traces: tuple[str, ...] = ()  # one or two: of all that is known of a destination
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """When an app's failed checks are too many: in absolute number, or as a share of at least `minimum` checks."""
+
+    key: str
+    window: int  # ms; looked at in twelfths
+    amount: int
+    minimum: int
+    ratio: float
+    block: bool  # no code is compared then, for the length of a window
+
+    def packed(self) -> dict[str, object]:
+        return {
+            "window": self.window,
+            "amount": self.amount,
+            "minimum": self.minimum,
+            "ratio": self.ratio,
+            "block": int(self.block),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +228,7 @@ class Try:
     email: bytes
     tombstone: int
     idempotency: Idempotency | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +240,16 @@ class Tried:
     left: int
     retry_at: int
     ended: Stored | None
+    failing: tuple[int, int] | None = None  # failed and all checks of the app, when its action begins with this one
+    replayed: bool = False  # the answer of an earlier check
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked(Exception):
+    """No code of this app is compared, and none is sent, since too many were wrong."""
+
+    now: int
+    wait: int
 
 
 class Unknown(Exception):

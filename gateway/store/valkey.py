@@ -9,8 +9,10 @@ from typing import Any, cast
 
 from gateway.core.keys import SHARDS, shard_of
 from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack, unpack_document
+from gateway.store.known import Known
 from gateway.store.link import Calls, Script
 from gateway.store.steps import (
+    Blocked,
     Change,
     Claimed,
     Committed,
@@ -67,6 +69,7 @@ class Store:
         self._timers_from = 0
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
         self.off = OffRecord(calls, prefix, self._timed)
+        self.known = Known(calls, self._timed)
         prelude = _source("prelude")
         self._scripts = {name: Script.of(prelude + _source(name)) for name in SCRIPTS}
 
@@ -78,7 +81,7 @@ class Store:
     async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words:
         """Look at lists and for opt-outs, check every limit, reserve all or none, write it and arm its timer.
 
-        Raises Mismatch and Running, which only a request with an idempotency key can meet.
+        Raises Mismatch and Running, which only a request with an idempotency key can meet, and Blocked.
         """
         shard = creation.shard
         idempotency = creation.idempotency
@@ -87,6 +90,8 @@ class Store:
             self._timers[shard],
             self._key(shard, "g:" + creation.guesses),
             self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else "",
+            creation.watch,
+            *(*creation.traces, "", "")[:2],
             *(counter.key for counter in creation.counters),
             *(look.key for look in creation.looks),
             *(look.key for look in creation.lists),
@@ -100,32 +105,19 @@ class Store:
             "groups": [counter.packed() for counter in creation.counters],
             "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
             "idem": _packed(idempotency),
+            "block": int(creation.block),
         }
-        match await self._run("create", keys, args):
-            case [b"created", now, shadows, again]:
-                return Created(now, _pairs(shadows), again)
-            case [b"limited", now, counter, rule, wait, shadows]:
-                return Limited(now, counter, rule, wait, _pairs(shadows))
-            case [b"guessed", now, wait]:
-                return Guessed(now, wait)
-            case [b"suppressed", now, channels]:
-                return Suppressed(now, _words(channels))
-            case [b"listed", now, words]:
-                return Words(now, cast("tuple[Word, ...]", _words(words)))
-            case [b"replayed", now, verification, answer]:
-                return Replayed(now, verification.decode(), answer)
-            case [b"running", *_]:
-                raise Running
-        raise Mismatch
+        return _created(await self._run("create", keys, args))
 
     async def check(self, attempt: Try) -> Tried:
-        """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch."""
+        """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch, Blocked."""
         shard = _shard(attempt.id)
         idempotency = attempt.idempotency
         keys = [
             self._key(shard, "v:" + attempt.id),
             self._timers[shard],
             self._key(shard, "i:" + idempotency.name) if idempotency else "",
+            attempt.watch.key if attempt.watch else "",
         ]
         args = {
             "id": attempt.id,
@@ -139,6 +131,7 @@ class Store:
             "email": attempt.email,
             "tombstone": attempt.tombstone,
             "idem": _packed(idempotency),
+            "watch": attempt.watch.packed() if attempt.watch else None,
         }
         match await self._run("check", keys, args):
             case [b"missing", *_]:
@@ -147,9 +140,12 @@ class Store:
                 raise Mismatch
             case [b"malformed", _, length, letters]:
                 raise Misshapen(length, bool(letters))
-            case [verdict, now, left, retry_at, *document]:
-                ended = unpack_document(attempt.id, document[0]) if document and document[0] else None
-                return Tried(verdict.decode(), now, left, retry_at, ended)
+            case [b"blocked", now, wait]:
+                raise Blocked(now, wait)
+            case [verdict, now, left, retry_at, document, failing, replayed]:
+                ended = unpack_document(attempt.id, document) if document else None
+                counts = (failing[0], failing[1]) if failing else None
+                return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
         raise Unavailable("check gave back something else")
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited:
@@ -266,6 +262,14 @@ class Store:
         """The key of a record of a list."""
         return self._key(shard, "b:" + name)
 
+    def watch_key(self, shard: int, name: str) -> str:
+        """The key of an app's failed checks."""
+        return self._key(shard, "w:" + name)
+
+    def trace_key(self, shard: int, name: str) -> str:
+        """The key of the list of what is known of a destination."""
+        return self._key(shard, "d:" + name)
+
     def suppression_key(self, shard: int, name: str) -> str:
         """The key of a record of opt-outs."""
         return self._key(shard, "o:" + name)
@@ -291,6 +295,33 @@ class Store:
         finally:
             self._watch(name, time.perf_counter() - began, failed)
         return reply
+
+
+def _created(reply: list[Any]) -> Created | Limited | Guessed | Replayed | Suppressed | Words:
+    """What a start has led to. Raises Running, Blocked and Mismatch."""
+    match reply:
+        case [b"created", now, shadows, again, held]:
+            return Created(now, _pairs(shadows), again, held)
+        case [b"limited", now, counter, rule, wait, shadows]:
+            return Limited(now, counter, rule, wait, _pairs(shadows))
+        case [b"guessed", now, wait]:
+            return Guessed(now, wait)
+        case [b"suppressed", now, channels]:
+            return Suppressed(now, _words(channels))
+        case [b"listed", now, words]:
+            return Words(now, cast("tuple[Word, ...]", _words(words)))
+        case [b"replayed", now, verification, answer]:
+            return Replayed(now, verification.decode(), answer)
+    raise _unstarted(reply)
+
+
+def _unstarted(reply: list[Any]) -> Exception:
+    match reply:
+        case [b"running", *_]:
+            return Running()
+        case [b"blocked", now, wait]:
+            return Blocked(now, wait)
+    return Mismatch()
 
 
 def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:

@@ -64,6 +64,18 @@ EVENTS: tuple[Event, ...] = (
     Event("check.expired", "info", "A code came too late.", _CHECK),
     Event("check.spent", "info", "A code came after the right one had been used.", _CHECK),
     Event("check.canceled", "info", "A code came after the app had ended the verification.", _CHECK),
+    Event(
+        "checks.failing",
+        "error",
+        "Too many codes of an app were wrong, over all its destinations; said once for each window.",
+        ("action", "failed", "checks"),
+    ),
+    Event(
+        "destination.erased",
+        "warning",
+        "All that was kept of a destination for an app was erased, because it was asked for.",
+        ("phone", "email", "verifications", "ended"),
+    ),
     # Messages
     Event("attempt.queued", "debug", "A message waits for its turn.", _ATTEMPT),
     Event("attempt.sent", "info", "A provider accepted a message.", _ATTEMPT),

@@ -75,6 +75,7 @@ class Families:
         self.errors = self._counter("otp_attempt_errors_total", names.error)
         self.fallbacks = self._counter("otp_fallbacks_total", names.fallback)
         self.checks = self._counter("otp_checks_total", lambda verdict: (one_of(VERDICTS, verdict),))
+        self.failing = self._counter("otp_failing_checks_total", names.failing)
         self.limits = self._counter("otp_limit_decisions_total", names.limit)
         self.refusals = self._counter("otp_refusals_total", lambda rule: (names.rules(rule),))
         self.suppressions = self._counter("otp_suppressions_total", names.suppression)
@@ -153,6 +154,7 @@ def _prime_verifications(families: Families, names: Names) -> None:
     countries = (*names.countries.words, "")
     families.conversions.prime(product(CONVERSION, countries))
     families.checks.prime((verdict,) for verdict in VERDICTS)
+    families.failing.prime((app,) for app in names.apps)
     families.limits.prime((*pair, decision) for pair in names.limits for decision in DECISIONS)
     families.refusals.prime((rule,) for rule in names.rules.words)
 

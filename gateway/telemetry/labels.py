@@ -107,6 +107,9 @@ class Names:
             return one_of(OUTCOMES, outcome), OTHER, OTHER
         return outcome, app, purpose if purpose in self.apps[app] else OTHER
 
+    def failing(self, app: str) -> tuple[str, ...]:
+        return (app if app in self.apps else OTHER,)
+
     def conversion(self, outcome: str, country: str) -> tuple[str, ...]:
         return outcome, self.countries(country) if country else NONE
 

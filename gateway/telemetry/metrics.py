@@ -75,6 +75,10 @@ class Metrics:
     def checked(self, verdict: str) -> None:
         self._families.checks.of(verdict).inc()
 
+    def failing(self, app: str) -> None:
+        """Too many codes of an app were wrong."""
+        self._families.failing.of(app).inc()
+
     def limited(self, policy: str, limit: str, allowed: bool, *, shadow: bool = False) -> None:
         """`shadow` is true for a limit that counts and never refuses."""
         decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"

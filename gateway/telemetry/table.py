@@ -75,7 +75,13 @@ METRICS: tuple[Metric, ...] = (
         ("from_channel", "to_channel", "reason"),
         "Steps of the fallback order taken after another one, and on what evidence.",
     ),
-    Metric("otp_checks_total", C, ("verdict",), "Codes tried, by verdict."),
+    Metric("otp_checks_total", C, ("verdict",), "Codes tried, by verdict; a repeated request is no other try."),
+    Metric(
+        "otp_failing_checks_total",
+        C,
+        ("app",),
+        "Times that too many codes of an app were wrong, once for each window.",
+    ),
     Metric(
         "otp_limit_decisions_total",
         C,

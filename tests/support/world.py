@@ -33,6 +33,7 @@ from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
 from gateway.core.model import Verification
 from gateway.service.engine import Engine
+from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.prices import Prices
 from gateway.service.reports import Reports
@@ -197,6 +198,7 @@ class World:
         self.reports = Reports(setup, self.engine)
         self.suppressions = Suppressions(setup)
         self.lists = Lists(setup)
+        self.erasure = Erasure(setup, self.engine)
         self.worker = Worker(setup, self.engine)
         self.prices = Prices(setup, self.engine)
 

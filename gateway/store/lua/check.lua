@@ -1,23 +1,26 @@
 -- Try a code: claim the attempt, compare, and on success consume and disarm. The only script that approves or locks.
--- KEYS: verification, timers, idempotency record (or '')
+-- KEYS: verification, timers, idempotency record (or ''), the app's failed checks (or '')
 -- args: id, app, base (of the keys in this slot), digests {key id: digest}, length, letters, context, phone, email,
---       tombstone, idem {f, ttl}
+--       tombstone, idem {f, ttl}, watch {window, amount, minimum, ratio, block} (of the app's failed checks)
+-- Answers {verdict, now, checks left, when to try again, the document if this ended it, {failed, all} of the app's
+-- checks if its action begins, 1 if it is the answer of an earlier check}.
 local record = args.idem and redis.call('GET', KEYS[3])
 if record then
   record = cmsgpack.unpack(record)
   if record.f ~= args.idem.f then return {'mismatch', now} end
-  return {record.verdict, now, record.left, record.retry}
+  return {record.verdict, now, record.left, record.retry, '', {}, 1}
 end
 
 local doc = load(KEYS[1])
 if not doc or doc.a ~= args.app then return {'missing', now} end
 
+local begins
 local function answer(verdict, left, retry, ended)
   if args.idem then
     local kept = {f = args.idem.f, verdict = verdict, left = left, retry = retry}
     redis.call('SET', KEYS[3], cmsgpack.pack(kept), 'PX', args.idem.ttl)
   end
-  return {verdict, now, left, retry, ended and cmsgpack.pack(doc) or ''}
+  return {verdict, now, left, retry, ended and cmsgpack.pack(doc) or '', begins or {}, 0}
 end
 
 local ENDS = {a = 'spent', l = 'locked', x = 'expired', c = 'canceled'}
@@ -35,10 +38,16 @@ end
 -- What can't be this verification's code for its form costs nothing.
 if args.length ~= doc.l or (args.letters == 1 and doc.w ~= 1) then return {'malformed', now, doc.l, doc.w} end
 
+-- Not this destination's guesses but the whole app's: few at each of many destinations.
+if args.watch and args.watch.block == 1 then
+  local held = held_until(KEYS[4])
+  if held > now then return {'blocked', now, held - now} end
+end
+
 -- The failed guesses belong to the destination: a new code does not give new guesses.
 local guesses = args.base .. 'g:' .. doc.g
 local wait = guess_wait(guesses, doc)
-if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait} end
+if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait, '', {}, 0} end
 
 doc.n = doc.n + 1
 local bound = (doc.q or '') == args.context
@@ -46,12 +55,14 @@ local bound = (doc.q or '') == args.context
   and (args.email == '' or (doc.R == 1 and args.email == doc.r))
 if bound and args.digests[doc.k] == doc.d then
   redis.call('DEL', guesses)
+  if args.watch then watch(KEYS[4], args.watch, false) end
   journal('approved')
   finish(KEYS[1], KEYS[2], args.id, doc, 'a', args.tombstone)
   return answer('approved', 0, 0, true)
 end
 
 count(guesses, doc.o or doc.y, doc.u or doc.z)
+if args.watch then begins = watch(KEYS[4], args.watch, true) end
 journal('wrong')
 if doc.n >= doc.m then
   journal('locked')

@@ -1,9 +1,11 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
--- KEYS: verification, timers, failed guesses, idempotency record (or ''), one counter for each group, then the records
--- of opt-outs and of lists that `looks` are for.
+-- KEYS: verification, timers, failed guesses, idempotency record, the app's failed checks, the lists of what is known of
+-- one destination and of the other (each of the last four may be ''), one counter for each group, then the records of
+-- opt-outs and of lists that `looks` are for.
 -- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record of
 --       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
---       word = what it is taken to say}), idem {f, ttl, busy}
+--       word = what it is taken to say}), idem {f, ttl, busy}, block (1: while the app's checks are blocked)
+local COUNTERS = 8
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
   record = cmsgpack.unpack(record)
@@ -12,17 +14,20 @@ if record then
   return {'replayed', now, record.id, record.answer or ''}
 end
 
+local held = KEYS[5] ~= '' and held_until(KEYS[5]) or 0
+if args.block == 1 and held > now then return {'blocked', now, held - now} end
+
 local doc = args.doc
 local wait = guess_wait(KEYS[3], doc)
 if wait > 0 then return {'guessed', now, wait} end
 
-local words = surprises(args.looks, slice(KEYS, 5 + #args.groups))
+local words = surprises(args.looks, slice(KEYS, COUNTERS + #args.groups))
 if words then return {'listed', now, words} end
 
-local standing = suppressed(args.looks, slice(KEYS, 5 + #args.groups))
+local standing = suppressed(args.looks, slice(KEYS, COUNTERS + #args.groups))
 if #standing > 0 then return {'suppressed', now, standing} end
 
-local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, 5))
+local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, COUNTERS))
 if group then return {'limited', now, group, limit, longest, shadows} end
 
 doc.v, doc.s, doc.n, doc.c, doc.x = 1, 'p', 0, now, now + args.life
@@ -34,4 +39,7 @@ if args.idem then
   local busy = args.idem.busy > 0 and now + args.idem.busy or nil
   redis.call('SET', KEYS[4], cmsgpack.pack({f = args.idem.f, id = args.id, busy = busy}), 'PX', args.idem.ttl)
 end
-return {'created', now, shadows, doc.A}
+for i = 6, 7 do
+  if KEYS[i] ~= '' then enlist(KEYS[i], {KEYS[1], args.idem and KEYS[4] or nil}, args.keep) end
+end
+return {'created', now, shadows, doc.A, held}

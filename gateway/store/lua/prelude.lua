@@ -147,6 +147,42 @@ local function suppress(key, channels, reason, life, word)
   return added
 end
 
+-- An app's failed checks: until when the action holds that was taken last, and for each twelfth of the window that
+-- there is anything of {its number, failed, approved}, oldest first.
+local TWELFTHS = 12
+
+local function held_until(key)
+  local record = load(key)
+  return record and record.held or 0
+end
+
+-- Count one check that was compared. Gives back {failed, all} of the window when the action begins with this one.
+local function watch(key, budget, failed)
+  local record, width = load(key) or {held = 0, rows = {}}, math.ceil(budget.window / TWELFTHS)
+  local twelfth, rows, failures, all = math.floor(now / width), {}, 0, 0
+  for _, row in ipairs(record.rows) do
+    if row[1] > twelfth - TWELFTHS then rows[#rows + 1] = row end
+  end
+  if #rows == 0 or rows[#rows][1] < twelfth then rows[#rows + 1] = {twelfth, 0, 0} end
+  local last, which = rows[#rows], failed and 2 or 3
+  last[which] = last[which] + 1
+  for _, row in ipairs(rows) do failures, all = failures + row[2], all + row[2] + row[3] end
+  local much = failures >= budget.amount or (all >= budget.minimum and failures >= budget.ratio * all)
+  local begins = failed and much and now >= record.held
+  if begins then record.held = now + budget.window end
+  redis.call('SET', key, cmsgpack.pack({held = record.held, rows = rows}), 'PX', 2 * budget.window)
+  return begins and {failures, all} or nil
+end
+
+-- The keys that hold anything of one destination, newest first, so that it can be erased.
+local LISTED = 1000
+
+local function enlist(list, keys, life)
+  redis.call('LPUSH', list, unpack(keys))
+  redis.call('LTRIM', list, 0, LISTED - 1)
+  if redis.call('PTTL', list) < life then redis.call('PEXPIRE', list, life) end
+end
+
 local function slice(list, first)
   local rest = {}
   for i = first, #list do rest[#rest + 1] = list[i] end

@@ -14,7 +14,15 @@ from pydantic_core.core_schema import ErrorType
 
 from channels.contract import Channel, ProviderSettings
 from gateway.config import explain, load, reference
-from gateway.config.model import Config, EngineSettings, LogSettings, MetricsSettings, ServerSettings, StoreSettings
+from gateway.config.model import (
+    AppSettings,
+    Config,
+    EngineSettings,
+    LogSettings,
+    MetricsSettings,
+    ServerSettings,
+    StoreSettings,
+)
 from gateway.config.schema import schema
 from gateway.config.shape import bare, fields
 from policies.schema import PolicySettings
@@ -60,7 +68,7 @@ def test_the_reference_configuration_has_every_key_with_its_default(section: str
 def test_every_section_and_every_key_of_an_app_and_of_a_provider_is_in_the_reference_configuration() -> None:
     written: dict[str, Any] = yaml.safe_load(CONFIG.read_text())
     assert list(written) == list(Config.model_fields)
-    assert set(written["apps"]["demo"]) == {"name", "keys", "locale", "policies", "templates"}
+    assert set(written["apps"]["demo"]) == set(AppSettings.model_fields)
     assert set(written["providers"]["simulator"]) == set(ProviderSettings.model_fields)
     assert written["channels"]["sms"]["max_segments"] == 1
 

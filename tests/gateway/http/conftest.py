@@ -96,6 +96,7 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
         reports=world.reports,
         suppressions=world.suppressions,
         lists=world.lists,
+        erasure=world.erasure,
         metrics=world.setup.metrics,
         log=world.setup.log,
         api_keys={api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"},

@@ -1,0 +1,31 @@
+"""The call that erases what is kept of a destination."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.http import body, rendering
+from gateway.http.auth import app_of
+from gateway.http.models import EraseRequest
+from gateway.http.surface import Surface
+from gateway.service.requests import understood
+
+
+class Erasure:
+    """The call under /v1/erase. The destination is in its body: addresses of calls end in logs."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    def routes(self) -> list[Route]:
+        return [Route("/v1/erase", self.erase, methods=["POST"])]
+
+    async def erase(self, request: Request) -> Response:
+        app = app_of(self._surface, request)
+        body.require_json(request)
+        raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
+        to = body.understood(EraseRequest, raw).to
+        erased = await self._surface.erasure.erase(app, understood(to.phone, to.email))
+        return Response(rendering.erased(erased), media_type="application/json")
