@@ -70,6 +70,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("flow id", "template"),
     ("template", "template"),
     ("sender", "203"),
+    ("dnd", "9"),
+    ("ndnc", "9"),
     ("mobile", "202"),
 )
 

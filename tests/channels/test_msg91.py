@@ -153,6 +153,8 @@ async def test_every_code_of_the_table_is_classed_as_the_table_says(vendor: Vend
         ("Template ID Missing or Invalid Template", ErrorClass.CONTENT, "template"),
         ("Invalid authkey", ErrorClass.PROVIDER_ACCOUNT, "207"),
         ("IP not whitelisted", ErrorClass.PROVIDER_ACCOUNT, "418"),
+        ("DND number", ErrorClass.SENDER, "9"),
+        ("Sender ID not approved", ErrorClass.SENDER, "203"),
         ("Insufficient balance to send SMS", ErrorClass.PROVIDER_ACCOUNT, "301"),
         ("Invalid mobile number", ErrorClass.BAD_DESTINATION, "202"),
         ("Invalid sender ID", ErrorClass.SENDER, "203"),
