@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from policies.duration import written
 from policies.model import ChannelName
 from policies.rules.code import LONGEST, CodeRules, GuessSettings
+from policies.rules.context import CODE_ALONE, ContextSettings
 from policies.rules.country import CountryRule, CountrySettings
 from policies.rules.email import EmailSettings
 from policies.rules.limits import LimitSettings
@@ -57,6 +58,9 @@ class PolicySettings(BaseModel):
     quiet_hours: QuietSettings = Field(
         default_factory=QuietSettings, description="When some channels are silent, by the clocks where the number is."
     )
+    context: ContextSettings = Field(
+        default_factory=ContextSettings, description="What a start must be bound to, such as a payment's amount."
+    )
     suppression: SuppressionSettings = Field(
         default_factory=SuppressionSettings, description="What becomes of people who opted out of a channel."
     )
@@ -66,7 +70,7 @@ class PolicySettings(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if faults := [*_fallback_faults(self), *_expiry_faults(self), *_wait_faults(self)]:
+        if faults := [*_fallback_faults(self), *_expiry_faults(self), *_wait_faults(self), *_context_faults(self)]:
             raise ValueError("; ".join(faults))
         return self
 
@@ -109,6 +113,15 @@ def _expiry_faults(settings: PolicySettings) -> Iterator[str]:
         yield (
             f"code.expiry: {written(settings.code.expiry)} is too long: at most 10m, or 24h by email only with "
             "code.address_confirmation: true"
+        )
+
+
+def _context_faults(settings: PolicySettings) -> Iterator[str]:
+    silent = dict.fromkeys(step.channel for step in settings.fallback if step.channel in CODE_ALONE)
+    if settings.context.require and silent:
+        yield (
+            f"context.require: {' and '.join(silent)} would show the code without "
+            f"{' and '.join(settings.context.require)}: take it out of the fallback"
         )
 
 

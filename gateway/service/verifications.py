@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,7 +73,9 @@ class Verifications:
         if self._engine.full:
             raise Overloaded
         to = understood(request.phone, request.email)
-        question = await self._asked(_question(request, to, self._setup.store.now()))
+        question = _question(request, to, self._setup.store.now())
+        _require(self._policy(question), request.context)
+        question = await self._asked(question)
         # Again with what the store said of opt-outs and lists: mostly it says nothing, and the first is it.
         while not isinstance(found := await self._tried(request, question, to), Begun):
             question = self._knowing(question, found, to)
@@ -340,6 +343,12 @@ def as_created(v: Verification) -> Verification:
         exhausted=False,
         ended_at=None,
     )
+
+
+def _require(policy: Policy, context: Mapping[str, str]) -> None:
+    """Raises InvalidField when the policy wants the code bound to something that the request doesn't name."""
+    if missing := policy.settings.context.missing(context):
+        raise InvalidField("/context", f"this purpose needs it to name {', '.join(missing)}")
 
 
 def _too_early(v: Verification, wait: int) -> Limited:

@@ -110,7 +110,7 @@ def test_the_default_preset_holds_a_destination_to_five_in_ten_minutes_twenty_a_
     assert held == {
         (5, milliseconds("10m"), Counts.SENDS, "app"),
         (20, milliseconds("24h"), Counts.SENDS, "app"),
-        (10, milliseconds("1h"), Counts.STARTS, "all"),
+        (10, milliseconds("1h"), Counts.SENDS, "all"),
     }
 
 

@@ -49,6 +49,8 @@ REFUSED: dict[str, str] = {
     "with code.address_confirmation: true",
     SMS + "code: {address_confirmation: true}": ": Value error, code.address_confirmation: is for a policy that sends "
     "by email only: take sms out of the fallback, or leave the flag out",
+    "fallback: [{channel: whatsapp, wait: 30s}]\ncontext: {require: [amount, payee]}": ": Value error, "
+    "context.require: whatsapp would show the code without amount and payee: take it out of the fallback",
     SMS + "code: {checks: 0}": "code.checks: Input should be greater than or equal to 1",
     SMS + "code: {checks: 11}": "code.checks: Input should be less than or equal to 10",
     SMS + "code: {resend: other}": "code.resend: Input should be 'same' or 'new'",

@@ -211,7 +211,8 @@ async def test_a_limit_that_refuses_a_fallback_ends_it_and_is_named(worlds: Worl
 
 
 async def test_fallback_messages_use_up_the_limit_on_sends_and_not_that_on_starts(worlds: Worlds) -> None:
-    limits = {**POLICY["limits"], "destination-10m": {"amount": 3}, "destination-anyone-hour": {"amount": 2}}
+    limits = {**POLICY["limits"], "destination-10m": {"amount": 3}}
+    limits["destination-anyone-hour"] = {"amount": 2, "counts": "starts"}
     world = worlds(policies={"default": {**POLICY, "limits": limits}})
     await world.start()
     await world.after(31)

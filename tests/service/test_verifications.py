@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from gateway.service.requests import (
     Overloaded,
     Start,
 )
+from gateway.service.setup import App
 from tests.support.world import EMAIL, PHONE, POLICY, World
 
 Worlds = Callable[..., World]
@@ -39,6 +41,53 @@ async def test_a_code_is_bound_to_its_context(world: World) -> None:
     assert [(await world.check(v, code, context=said)).verdict for said in changed] == ["wrong"] * 4
     shuffled = dict(reversed(PAYMENT.items()))
     assert (await world.check(v, code, context=shuffled)).verdict == "approved"
+
+
+@pytest.mark.parametrize("place", [0, 1, 3, 4])
+async def test_any_digit_of_the_amount_that_is_another_makes_the_code_wrong_and_costs_a_check(
+    world: World, place: int
+) -> None:
+    v = await world.start(context=PAYMENT)
+    amount = PAYMENT["amount"]
+    for other in "07":
+        if other == amount[place]:
+            continue
+        left = (await world.verifications.read("shop", v.id)).checks_left
+        changed = {**PAYMENT, "amount": amount[:place] + other + amount[place + 1 :]}
+        checked = await world.check(v, world.code(v), context=changed)
+        assert (checked.verdict, checked.checks_left) == ("wrong", left - 1)
+    assert (await world.check(v, world.code(v), context=PAYMENT)).verdict == "approved"
+
+
+async def test_a_purpose_can_require_what_its_codes_are_bound_to(worlds: Worlds) -> None:
+    world = worlds(policies={"default": POLICY, "payment": {**POLICY, "context": {"require": ["amount", "payee"]}}})
+    for context, said in (({}, "amount, payee"), ({"amount": "12.50 EUR"}, "payee")):
+        with pytest.raises(InvalidField) as caught:
+            await world.begin(purpose="payment", context=context)
+        assert (caught.value.pointer, caught.value.reason) == ("/context", f"this purpose needs it to name {said}")
+    assert world.sent == []
+    assert (await world.start(purpose="payment", context=PAYMENT)).pending
+    assert (await world.start()).pending  # another purpose asks for nothing
+
+
+async def test_five_apps_together_send_one_person_no_more_than_ten_messages_an_hour(worlds: Worlds) -> None:
+    usual = {"extends": "default", "code": {"cooldown": "0s"}, "countries": {"allow": ["US"]}}
+    world = worlds(policies={"default": {**usual, "limits": {"destination-10m": None}}})
+    apps = {f"app{n}": App(f"app{n}", "Shop", {"*": "default"}) for n in range(5)}
+    world.wire(replace(world.setup, apps=apps))
+    refused = set()
+    for app in apps:
+        for _ in range(5):
+            try:
+                await world.start(app=app, device=app)
+            except Limited as refusal:
+                refused.add(refusal.limit)
+            await world.after(31)  # silence: the fallback would send another one by itself
+    assert refused == {"destination-anyone-hour"}
+    assert len(world.sent) == 10
+    world.clock.forward(3_600)
+    assert (await world.start(app="app0")).pending
+    assert len(world.sent) == 11
 
 
 async def test_a_context_where_none_was_bound_is_wrong(world: World) -> None:
