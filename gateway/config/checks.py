@@ -104,6 +104,16 @@ def _vendors_of_production(parts: Parts) -> Iterator[Found]:
         yield ("server", "public_url"), problem, "write the address, such as https://otp.example.org"
 
 
+def _test_destinations(parts: Parts) -> Iterator[Found]:
+    if not parts.raw.get("test_destinations"):
+        return
+    if parts.production:
+        problem = "whoever knows the code of one would pass for its owner, and production has real ones"
+        yield ("test_destinations",), problem, "take it out, or write mode: development"
+    if "test" in parts.names("providers"):
+        yield ("providers", "test"), "test is who carries messages to test_destinations", "write another name"
+
+
 def _apps(parts: Parts) -> Iterator[Found]:
     for name, app in parts.apps.items():
         path = ("apps", name)
@@ -227,6 +237,7 @@ _RULES = (
     _leases,
     _keys_of_production,
     _vendors_of_production,
+    _test_destinations,
     _apps,
     _policies_of_apps,
     _templates,

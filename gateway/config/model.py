@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from channels.contract import SecretRef
 from channels.wording import check_brand
+from gateway.core.codes import Malformed, normalise
+from policies import destination
 from policies.duration import Duration, within
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -336,6 +338,23 @@ class ChannelsSettings(_Section):
     email: ChannelSettings = Field(ChannelSettings(), description="Email.")
 
 
+def _test_destinations(written: dict[str, str]) -> dict[str, str]:
+    """By the number or the mailbox in its one spelling; the code as a check compares it."""
+    found: dict[str, str] = {}
+    for place, (to, code) in enumerate(written.items(), 1):
+        try:
+            key = destination.email(to).key if "@" in to else destination.phone(to).e164
+            found[key] = normalise(code)
+        except destination.Invalid as fault:
+            raise ValueError(f"entry {place}: not a destination: write another. {fault.reason}") from None
+        except Malformed as fault:
+            raise ValueError(f"entry {place}: {fault}: write one such as 123456 in quotes") from None
+    return found
+
+
+TestDestinations = Annotated[dict[str, str], AfterValidator(_test_destinations)]
+
+
 class Config(_Section):
     """The whole file."""
 
@@ -356,6 +375,13 @@ class Config(_Section):
         description="The accounts with vendors, by a name of your own.", min_length=1
     )
     channels: ChannelsSettings = Field(ChannelsSettings(), description="Which providers carry which channel.")
+    test_destinations: TestDestinations = Field(
+        default_factory=dict,
+        max_length=100,
+        repr=False,
+        description="Numbers and addresses to which nothing is sent, each with its code, such as "
+        '{"+14155550199": "123456"}. In development only.',
+    )
     policies: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="What may be sent where, how often and in which order, by name."
     )

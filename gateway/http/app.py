@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from channels.contract import Cost
+from channels.contract import Channel, Cost
 from channels.price import micros
 from gateway.config.model import AppSettings, OrderingSettings
 from gateway.config.settings import Settings
@@ -26,7 +26,7 @@ from gateway.http import carriers
 from gateway.http.api import application
 from gateway.http.carriers import Carriers
 from gateway.http.surface import Surface
-from gateway.service import App, Engine, Setup, Verifications
+from gateway.service import App, Engine, Setup, Verifications, trial
 from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.mailhosts import MailHosts
@@ -267,12 +267,18 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         mail=frame.mail,
         vigilance=frame.vigilance,
         prices=_prices(settings),
+        test_codes=_test_codes(settings),
     )
 
 
 def _failed_checks(app: AppSettings) -> FailedChecks | None:
     said = app.failed_checks
     return FailedChecks(said.window, said.amount, said.minimum, said.ratio, said.action) if said else None
+
+
+def _test_codes(settings: Settings) -> Mapping[str, str]:
+    """The codes that are known. The loader refuses them in production; here they are once more left out."""
+    return {} if settings.production else settings.config.test_destinations
 
 
 def _terms(ordering: OrderingSettings) -> Terms:
@@ -300,6 +306,8 @@ def _labels(settings: Settings) -> Labels:
     for channel, names in settings.orders.items():
         for name in names:
             channels[name].append(channel)
+    if _test_codes(settings):
+        channels[trial.PROVIDER] = list(Channel)
     return Labels(
         apps={name: list(app.policies) for name, app in settings.config.apps.items()},
         carriers=channels,

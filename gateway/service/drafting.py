@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import erasure, lists, ordering, record, suppressions, vigilance
+from gateway.service import erasure, lists, ordering, record, suppressions, trial, vigilance
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
@@ -39,8 +39,10 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard)
     decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number))
+    fixed = trial.code(setup, to.number, to.address)
+    decision = trial.aimed(decision) if fixed else decision
     secrets = Secrets(
-        request.code or codes.make(decision.code.length, decision.code.alphabet),
+        request.code or fixed or codes.make(decision.code.length, decision.code.alphabet),
         to.number,
         to.address,
         request.domain,
@@ -93,7 +95,9 @@ def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
 def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     """A new code in place of the one that went out."""
     policy = setup.policies.get(v.policy)
-    if policy and policy.revision == v.revision:
+    if fixed := trial.code(setup, secrets.phone, secrets.email):
+        code = fixed
+    elif policy and policy.revision == v.revision:
         code = codes.make(max(policy.code.length, len(secrets.code)), policy.code.alphabet)
     else:  # the policy was changed since: whoever waits for a code of one form is not sent another
         code = codes.make(len(secrets.code), alphabet(secrets.code))

@@ -12,9 +12,9 @@ from channels.contract import Channel, ErrorClass, Message, SendError
 from channels.wording import Brief, word
 from gateway.core import machine
 from gateway.core.keys import Unopenable
-from gateway.core.machine import Accepted, Changed, Effect, Event, Failed, Send
+from gateway.core.machine import Accepted, Changed, Delivered, Effect, Event, Failed, Send
 from gateway.core.model import Attempt, SendLimit, Verification
-from gateway.service import record, suppressions, unpriced
+from gateway.service import record, suppressions, trial, unpriced
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
@@ -248,6 +248,8 @@ class Engine:
 
     async def _send(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Event:
         setup = self._setup
+        if trial.carried(setup, attempt.provider):
+            return Delivered(attempt.number)
         carrier = setup.carriers.get(attempt.provider)
         if carrier is None:  # taken out of the configuration since the verification began
             return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured")

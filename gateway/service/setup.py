@@ -144,6 +144,7 @@ class Setup:
     vigilance: Vigilance = field(default_factory=Vigilance)
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
+    test_codes: Mapping[str, str] = field(default_factory=dict, repr=False)  # by number or mailbox; none in production
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:
