@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
 
-from channels.price import Price
+from channels.price import PriceList
 
 
 class Channel(StrEnum):
@@ -348,10 +348,11 @@ class ProviderSettings(BaseModel):
     rate: float | None = Field(
         None, gt=0, le=10_000, description="Messages a second from each gateway process, at the most. Left out: no cap."
     )
-    price: dict[Channel, Price] = Field(
+    price: dict[Channel, PriceList] = Field(
         default_factory=dict,
-        description="What a message costs, by channel, such as {sms: 0.0079 USD}: for a policy's adaptive order, where "
-        "the vendor's reports name no price.",
+        description="What a message costs, by channel, such as {sms: 0.0079 USD}, or by country as well: {sms: "
+        "{default: 0.05 USD, US: 0.0079 USD}}. An SMS by the part, a call by the minute. What caps reckon with until "
+        "the vendor names its price.",
     )
     errors: dict[str, ErrorClass] = Field(
         default_factory=dict, description="Vendor codes classed otherwise than in the table that ships."

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from policies.model import CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
+from policies.model import Cap, CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
+from policies.money import Tariff
 from policies.rules import (
     address,
     channels,
@@ -19,6 +20,7 @@ from policies.rules import (
     number_type,
     quiet_hours,
     route,
+    spend,
     suppression,
 )
 from policies.rules.finding import Finding
@@ -36,6 +38,7 @@ class Policy:
     settings: PolicySettings
     routes: route.Routes
     countings: limits.Countings
+    spending: spend.Spending
     code: CodeSettings
     code_says: str
     lists: lists.Lists
@@ -71,6 +74,7 @@ RULES: tuple[tuple[str, Judge], ...] = (
     ("route", lambda _, question, steps: route.judge(question, steps)),
     ("suppression", lambda policy, question, steps: suppression.judge(policy.settings.suppression, question, steps)),
     ("quiet_hours", _quiet_hours),
+    ("spend", lambda policy, question, steps: spend.judge(policy.spending, question, steps)),
     ("limits", lambda policy, question, steps: limits.judge(policy.countings, policy.name, question, steps)),
     ("code", lambda policy, _, steps: Finding(steps, policy.code_says)),
 )
@@ -87,12 +91,15 @@ def compile_policy(
     available: Mapping[str, Collection[str]] | None = None,
     contents: lists.Contents = MappingProxyType({}),
     disposable: frozenset[str] = frozenset(),
+    tariff: Tariff | None = None,
 ) -> Policy:
-    """Work a policy out. Raises ValueError for a name that can't be used.
+    """Work a policy out. Raises ValueError for a name that can't be used, and for an amount in a currency without a
+    rate.
 
     `orders` is each channel's own order of providers. `available` is every provider that is configured and enabled, by
     channel: others that the policy names are passed over. None takes all that it names to be there. `contents` is what
-    the files say that the policy names, and `disposable` the domains of disposable mailboxes that ship.
+    the files say that the policy names, and `disposable` the domains of disposable mailboxes that ship. `tariff` is
+    what messages cost; without one no price is known, and amounts are in USD.
     """
     if _NAME.fullmatch(name) is None:
         raise ValueError("a policy's name has letters, digits, dots, hyphens and underscores, 64 at the most")
@@ -102,6 +109,7 @@ def compile_policy(
         settings=settings,
         routes=route.plan(settings.fallback, settings.countries.rules, orders, available),
         countings=limits.prepare(settings.limits),
+        spending=spend.prepare(settings.spend, tariff or Tariff()),
         code=code.settle(settings.code),
         code_says=code.describe(settings.code),
         lists=lists.prepare(settings.lists, contents),
@@ -114,6 +122,7 @@ def decide(policy: Policy, question: Question) -> Decision:
     """Answer one question. Never raises, never waits, and always gives the same answer to the same question."""
     steps = policy.routes.to(question)
     counted: tuple[Limit, ...] = ()
+    caps: tuple[Cap, ...] = ()
     notes: list[Note] = []
     for name, judge in RULES:
         found = judge(policy, question, steps)
@@ -123,9 +132,17 @@ def decide(policy: Policy, question: Question) -> Decision:
             continue
         if found.refusal is not None:
             return Decision(policy.name, policy.revision, found.refusal, policy.code, notes=tuple(notes))
-        steps, counted = found.steps, counted + found.limits
+        steps, counted, caps = found.steps, counted + found.limits, caps + found.caps
     return Decision(
-        policy.name, policy.revision, None, policy.code, steps, counted, guesses=policy.guesses, notes=tuple(notes)
+        policy.name,
+        policy.revision,
+        None,
+        policy.code,
+        steps,
+        counted,
+        caps,
+        guesses=policy.guesses,
+        notes=tuple(notes),
     )
 
 

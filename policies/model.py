@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from policies.money import PeriodName
+
 ChannelName = Literal["sms", "voice", "whatsapp", "telegram", "email"]
 """The channels that a policy can name. Email goes to an address, the others to a phone number."""
 
@@ -100,6 +102,7 @@ class Question:
     listed: Listed = Listed()  # what the app's own entries in the store say, as far as it has been asked
     mail: MailWord = "unknown"
     now: int = 0  # ms since 1970; 0 when nobody said what time it is, and then it is never night
+    only_free: bool = False  # a cap is used up, as far as the store has been asked, and what is free may go on
 
     def target(self, channel: str) -> str:
         """Whom a verification that begins with this channel is about. The cooldown is counted by it, and whatever a
@@ -124,6 +127,12 @@ class Step:
 
     def silent(self, now: int) -> bool:
         return any(since <= now < until for since, until in self.quiet)
+
+    prices: tuple[tuple[str, int], ...] = ()  # of one message with each provider, in millionths; none yet: ()
+
+    def price(self, provider: str) -> int:
+        """What a message with this provider is reckoned at, in millionths of the caps' currency."""
+        return dict(self.prices).get(provider, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +169,19 @@ class Limit:
     counts: Counts = Counts.STARTS
     shadow: bool = False  # count and report, never refuse
     waits: tuple[int, ...] = ()  # not empty: in place of the amount, how long the next one waits after each before
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `amount` millionths spent in one period, by all that share the purse. The store reckons; the policy only
+    says what."""
+
+    name: str
+    per: str  # what the purse belongs to: "app", "app+country", "everything"
+    subject: str  # the value of that: "shop", "shop/IN", ""
+    amount: int
+    period: PeriodName
+    then: Literal["refuse", "free"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +222,6 @@ class Decision:
     code: CodeSettings
     steps: tuple[Step, ...] = ()
     limits: tuple[Limit, ...] = ()
+    caps: tuple[Cap, ...] = ()
     guesses: GuessBudget = GuessBudget(100, 86_400_000)
     notes: tuple[Note, ...] = field(default=())

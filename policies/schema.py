@@ -22,6 +22,7 @@ from policies.rules.lists import Contents, ListSettings
 from policies.rules.number_type import NumberTypeSettings
 from policies.rules.quiet_hours import QuietSettings
 from policies.rules.route import StepSettings
+from policies.rules.spend import SpendSettings
 from policies.rules.suppression import SuppressionSettings
 
 LimitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
@@ -60,6 +61,9 @@ class PolicySettings(BaseModel):
     )
     context: ContextSettings = Field(
         default_factory=ContextSettings, description="What a start must be bound to, such as a payment's amount."
+    )
+    spend: SpendSettings = Field(
+        default_factory=SpendSettings, description="What messages may cost, one by one and together."
     )
     suppression: SuppressionSettings = Field(
         default_factory=SuppressionSettings, description="What becomes of people who opted out of a channel."

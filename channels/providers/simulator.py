@@ -40,6 +40,9 @@ from channels.transport import Reply, Transport
 SIGNATURE = "x-simulator-signature"
 """Hex HMAC-SHA256 of the raw body."""
 
+FREE = True
+"""Its messages cost nothing, unless a price is configured."""
+
 BACKLOG = 10_000
 """Messages whose reports are still to come. Beyond it the simulator throttles, as a carrier does."""
 

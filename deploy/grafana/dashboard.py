@@ -40,6 +40,19 @@ def _share(metric: str, part: str, whole: str, by: str, window: str = "$__rate_i
     return f"sum by ({by}) (increase({metric}{{{part}}}[{window}])) / ({over} > 0)"
 
 
+def _net(metric: str, by: str, match: str = "", window: str = "1h") -> str:
+    """Units of the currency in a window: what was spent less what came back."""
+    matches = [",".join(filter(None, [match, f'movement="{move}"'])) for move in ("spent", "returned")]
+    spent, returned = (f"sum by ({by}) (increase({metric}{{{matched}}}[{window}]))" for matched in matches)
+    return f"({spent} - {returned}) / 1e6"
+
+
+def _per_approval(money: str, verifications: str, by: str, match: str = "") -> str:
+    matched = ",".join(filter(None, [match, 'outcome="approved"']))
+    approved = f"sum by ({by}) (increase({verifications}{{{matched}}}[1d]))"
+    return f"{_net(money, by, match, '1d')} / ({approved} > 0)"
+
+
 VERIFIED = 'sum(increase(otp_verifications_total{outcome="approved"}[$__range]))'
 STARTED = 'sum(increase(otp_verifications_total{outcome="started"}[$__range]))'
 
@@ -316,7 +329,47 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
             ),
             "none",
             width=8,
-            says="What was spent in a day, by verifications that were approved in it.",
+            says="What vendors named in a day, by verifications that were approved in it.",
+        ),
+        Panel(
+            "Spent per hour, in the caps' currency",
+            ((_net("otp_spend_micros_total", "app"), "{{app}}"),),
+            "none",
+            width=12,
+            stacked=True,
+            says="Reserved and settled: of vendors that name no price, what the price lists say.",
+        ),
+        Panel(
+            "Cost per verification, by app and by country",
+            (
+                (_per_approval("otp_spend_micros_total", "otp_verifications_total", "app"), "{{app}}"),
+                (_per_approval("otp_country_spend_micros_total", COUNTRIES, "country", COUNTRY), "{{country}}"),
+            ),
+            "none",
+            width=12,
+            says="Of a day, in the caps' currency: everything that was spent, by verifications that were approved. A "
+            "country that becomes dear is one where codes are sent and not read.",
+        ),
+        Panel(
+            "Spent per hour by country",
+            ((_net("otp_country_spend_micros_total", "country", COUNTRY), "{{country}}"),),
+            "none",
+            stacked=True,
+        ),
+        Panel(
+            "Caps: how full",
+            (("max by (policy, cap) (otp_spend_cap_ratio)", "{{policy}} {{cap}}"),),
+            "percentunit",
+            says="Of each cap the fullest purse in its present period, as the process saw it that saw the most.",
+        ),
+        Panel(
+            "Caps that came near or refused",
+            (
+                (
+                    "sum by (policy, cap, level) (increase(otp_spend_cap_events_total[1h])) > 0",
+                    "{{policy}} {{cap}} {{level}}",
+                ),
+            ),
         ),
         Panel(
             "Prices asked for",

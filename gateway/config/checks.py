@@ -10,10 +10,19 @@ from channels.contract import Channel
 from channels.wording import check_template
 from gateway.config.explain import split
 from gateway.config.fault import Path, instead
-from gateway.config.model import AppSettings, ChannelSettings, Config, EngineSettings, SecretSettings, StoreSettings
+from gateway.config.model import (
+    AppSettings,
+    ChannelSettings,
+    Config,
+    CurrencySettings,
+    EngineSettings,
+    SecretSettings,
+    StoreSettings,
+)
 from gateway.config.policing import unknown
 from gateway.config.reader import Document
 from gateway.config.settings import ProviderSection
+from gateway.config.tariff import unpriced, unrated
 from policies.duration import written
 from policies.rules.route import StepSettings
 from policies.schema import PolicySettings
@@ -34,6 +43,7 @@ class Parts:
     engine: EngineSettings | None
     secrets: SecretSettings | None
     store: StoreSettings | None
+    spend: CurrencySettings | None
     channels: Mapping[str, ChannelSettings]
     apps: Mapping[str, AppSettings]
     providers: Mapping[str, ProviderSection]
@@ -79,6 +89,15 @@ def _leases(parts: Parts) -> Iterator[Found]:
                 f"({written(timeout)}) still sends: the code would be sent twice"
             )
             yield ("engine", "lease"), problem, f"write more than {written(timeout + MARGIN)}, or a shorter timeout"
+
+
+def _rates(parts: Parts) -> Iterator[Found]:
+    for name, section in parts.providers.items():
+        for channel, country, currency in unrated(parts.spend, section) if parts.spend else ():
+            path = ("providers", name, "price", channel)
+            problem = f"{currency} has no rate to {parts.spend.currency if parts.spend else ''}"
+            place = (*path, country) if (*path, country) in parts.document.lines else path
+            yield place, problem, f"write spend.rates.{currency}, such as 1.08"
 
 
 def _keys_of_production(parts: Parts) -> Iterator[Found]:
@@ -235,6 +254,7 @@ def _nearest(parts: Parts, path: Path) -> Path:
 _RULES = (
     _login,
     _leases,
+    _rates,
     _keys_of_production,
     _vendors_of_production,
     _test_destinations,
@@ -257,12 +277,23 @@ def warnings(parts: Parts, config: Config) -> Iterator[str]:
     used |= {name for policy in parts.policies.values() for name in _named(policy)}
     for name in sorted(set(parts.providers) - used):
         yield f"providers.{name}: no channel and no policy uses it."
+    for name in sorted(used & set(parts.providers)):
+        yield from _unpriced(name, parts.providers[name], config)
     for channel in Channel:
         names = getattr(config.channels, channel).providers
         if names and not any(parts.providers[name].settings.enabled for name in names):
             yield f"channels.{channel}: all its providers are disabled, so its steps are passed over."
     if parts.production and (config.server.public_url or "").startswith("http:"):
         yield "server.public_url: reports and what a call says would come over plain http. Write an https address."
+
+
+def _unpriced(name: str, section: ProviderSection, config: Config) -> Iterator[str]:
+    used = [channel for channel in unpriced(section) if name in getattr(config.channels, channel).providers]
+    if used and section.settings.enabled:
+        yield (
+            f"providers.{name}.price: none for {', '.join(used)}, so that each message counts as the policy's "
+            "spend.unknown_price, and its caps are soon used up. Write what it costs."
+        )
 
 
 def _named(policy: PolicySettings) -> Iterator[str]:

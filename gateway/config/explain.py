@@ -20,7 +20,7 @@ Said = tuple[str, str]
 Complaint = tuple[Path, str, str]
 """Where within a section, the problem, the remedy."""
 
-_REMEDY = re.compile(r": (?=(?:write|add|take|leave|put|set|at most|shorten|let|these exist)\b)")
+_REMEDY = re.compile(r": (?=(?:write|add|take|leave|change|put|set|at most|shorten|let|these exist)\b)")
 _HEAD = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_-]+)*): ")
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from channels.contract import Channel
-from gateway.config import checks, development, environment, policing, providers, secret
+from gateway.config import checks, development, environment, policing, providers, secret, tariff
 from gateway.config.explain import Model, judged, validated
 from gateway.config.fault import Fault, Invalid
 from gateway.config.model import (
     AppSettings,
     ChannelSettings,
     Config,
+    CurrencySettings,
     EngineSettings,
     SecretSettings,
     ServerSettings,
@@ -73,7 +74,8 @@ def _judged(path: Path, document: Document, environ: Mapping[str, str] | None) -
     parts = _parts(document, environ)
     checks.check(parts)
     orders, available = _orders(parts), _available(parts)
-    policies = policing.compiled(parts.policy_places, parts.policies, orders, available, document)
+    money = tariff.tariff(parts.spend or CurrencySettings(), parts.providers, _segments(parts))
+    policies = policing.compiled(parts.policy_places, parts.policies, orders, available, money, document)
     keys = secret.gateway_keys(parts.secrets, parts.store, environ, document)
     if config is None or document.faults:
         return None
@@ -89,6 +91,7 @@ def _judged(path: Path, document: Document, environ: Mapping[str, str] | None) -
         providers={name: section for name, section in parts.providers.items() if section.settings.enabled},
         orders=orders,
         policies=policies,
+        tariff=money,
         warnings=tuple(checks.warnings(parts, config)),
     )
 
@@ -105,6 +108,7 @@ def _parts(document: Document, environ: Mapping[str, str] | None) -> checks.Part
         engine=judged(EngineSettings, raw.get("engine", {}), strict=True)[0],
         secrets=judged(SecretSettings, raw.get("secrets", {}), strict=True)[0],
         store=judged(StoreSettings, raw.get("store", {}), strict=True)[0],
+        spend=judged(CurrencySettings, raw.get("spend", {}), strict=True)[0],
         channels=_channels(raw),
         apps=_right(AppSettings, _sections(raw, "apps")),
         providers=providers.sections(_sections(raw, "providers"), production, environ, document),
@@ -124,6 +128,11 @@ def _channels(raw: Mapping[str, Any]) -> dict[str, ChannelSettings]:
         for channel in Channel
         for settings in _right(shapes.get(channel, ChannelSettings), {channel: said.get(channel, {})}).values()
     }
+
+
+def _segments(parts: checks.Parts) -> dict[str, int]:
+    sms = parts.channels.get(Channel.SMS)
+    return {Channel.SMS: sms.max_segments} if isinstance(sms, SmsSettings) else {}
 
 
 def _right(shape: type[Model], sections: Mapping[str, Any]) -> dict[str, Model]:

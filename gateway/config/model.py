@@ -243,6 +243,27 @@ class OrderingSettings(_Section):
         return self
 
 
+def _currency(text: str) -> str:
+    if re.fullmatch(r"[A-Z]{3}", text) is None:
+        raise ValueError("not a currency: write its three ISO 4217 letters, such as USD")
+    return text
+
+
+Currency = Annotated[str, AfterValidator(_currency)]
+
+
+class CurrencySettings(_Section):
+    """The currency that caps on spending are reckoned in. What may be spent is said by the policies."""
+
+    currency: Currency = Field("USD", description="The one currency that prices are turned into.")
+    rates: dict[Currency, Annotated[float, Field(gt=0, le=1_000_000)]] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="What one unit of another currency is worth in it, such as {EUR: 1.08}. Your word: nothing is "
+        "looked up.",
+    )
+
+
 class RecordSettings(_Section):
     """What was asked and decided, written down so that `otp-gateway policy simulate` can ask it of other policies too.
     Holds masked destinations and keyed hashes, never a full number, address or code."""
@@ -369,6 +390,7 @@ class Config(_Section):
     secrets: SecretSettings = Field(SecretSettings(), description="The gateway's own keys.")
     engine: EngineSettings = Field(EngineSettings(), description="The engine's times and sizes.")
     ordering: OrderingSettings = Field(OrderingSettings(), description="How providers are judged.")
+    spend: CurrencySettings = Field(CurrencySettings(), description="The currency of caps on spending.")
     record: RecordSettings = Field(RecordSettings(), description="The record of decisions.")
     apps: dict[Name, AppSettings] = Field(description="The apps that may call, by name.", min_length=1)
     providers: dict[Name, dict[str, Any]] = Field(

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.config import listings
-from gateway.config.explain import judged
+from gateway.config.explain import judged, split
 from gateway.config.fault import Path, instead
 from gateway.config.reader import Document
 from gateway.config.shape import entry
 from policies.engine import Policy, compile_policy
 from policies.inheritance import Unresolvable, presets, resolve
+from policies.money import Tariff
 from policies.schema import PolicySettings
 
 Raw = Mapping[str, Any]
@@ -89,6 +90,7 @@ def compiled(
     settings: Mapping[str, PolicySettings],
     orders: Mapping[str, tuple[str, ...]],
     available: Mapping[str, Collection[str]],
+    tariff: Tariff,
     document: Document,
 ) -> dict[str, Policy]:
     """The policies as the engine wants them, with what the files say that they name."""
@@ -96,9 +98,9 @@ def compiled(
     contents, disposable = listings.contents(settings, document), listings.disposable(settings)
     for name, said in settings.items():
         try:
-            found[name] = compile_policy(name, said, orders, available, contents, disposable)
+            found[name] = compile_policy(name, said, orders, available, contents, disposable, tariff)
         except ValueError as error:
-            document.complain(names[name], str(error))
+            document.complain(names[name], *split(str(error)))
     return found
 
 

@@ -29,6 +29,7 @@ class Kind:
     schema: type[ProviderSettings]
     build: Callable[[ProviderSettings, Context], Provider]
     calls_back: bool
+    free: bool
 
 
 class Unusable(Exception):
@@ -50,7 +51,8 @@ def kind(type_name: str) -> Kind:
     """Import what a type names. Raises Unusable.
 
     A module has `Settings` and `build(settings, context)`; `CALLS_BACK = False` says that the vendor reports nothing
-    to us. A vendor's module is imported only here, and so only when it is configured.
+    to us, and `FREE = True` that its messages cost nothing. A vendor's module is imported only here, and so only when
+    it is configured.
     """
     module_name, build_name = _location(type_name)
     try:
@@ -63,7 +65,7 @@ def kind(type_name: str) -> Kind:
     if not (isinstance(schema, type) and issubclass(schema, ProviderSettings) and callable(build)):
         problem = f"{module_name} has no {build_name} function with a Settings model (a ProviderSettings) beside it"
         raise Unusable(problem, "name a module that is written as a provider")
-    return Kind(schema, build, bool(getattr(module, "CALLS_BACK", True)))
+    return Kind(schema, build, bool(getattr(module, "CALLS_BACK", True)), bool(getattr(module, "FREE", False)))
 
 
 def _location(type_name: str) -> tuple[str, str]:
@@ -102,7 +104,7 @@ def _section(
         return None
     secrets = _secrets(settings, environ, path, document) if settings.enabled else {}
     context = Context(name, f"otp-gateway/{version()}", production, secrets)
-    return ProviderSection(name, settings, _channels(settings), found.calls_back, found.build, context)
+    return ProviderSection(name, settings, _channels(settings), found.calls_back, found.build, context, found.free)
 
 
 def _secrets(

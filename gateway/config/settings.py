@@ -9,6 +9,7 @@ from pathlib import Path
 from channels.contract import Channel, Context, Provider, ProviderSettings
 from gateway.config.model import Config
 from policies.engine import Policy
+from policies.money import Tariff
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class ProviderSection:
     calls_back: bool  # the vendor reports deliveries to our public address
     builder: Callable[[ProviderSettings, Context], Provider] = field(repr=False)
     context: Context
+    free: bool = False  # its messages cost nothing, unless a price is configured
 
     def build(self) -> Provider:
         """The provider itself. A provider that is not enabled has no secrets and is not to be built."""
@@ -50,6 +52,7 @@ class Settings:
     providers: Mapping[str, ProviderSection]  # the enabled ones
     orders: Mapping[str, tuple[str, ...]]  # channel -> its enabled providers, in order
     policies: Mapping[str, Policy]
+    tariff: Tariff
     warnings: tuple[str, ...] = ()
 
     @property

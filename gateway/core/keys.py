@@ -85,7 +85,18 @@ class Keyring:
             self._keys[key_id] = _SealingKey(
                 AESGCM(derive(secret, "seal")), derive(secret, "digest"), derive(secret, "callback")
             )
-        for purpose in ("target", "limit", "idempotency", "fingerprint", "traffic", "suppression", "list", "erasure"):
+        purposes = (
+            "target",
+            "limit",
+            "idempotency",
+            "fingerprint",
+            "traffic",
+            "suppression",
+            "list",
+            "erasure",
+            "spend",
+        )
+        for purpose in purposes:
             self._lookup[purpose] = derive(self.lookup, purpose)
 
     @property

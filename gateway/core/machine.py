@@ -43,6 +43,7 @@ class Failed:
     error: ErrorClass
     vendor_code: str = ""
     cost: Cost | None = None
+    unsent: bool = False  # nothing was handed over: it costs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,13 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class Unsent:
+    """No provider took the message: what was reserved for it is free again."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class FellBack:
     """The next message goes another way. `reason` is an error class, 'silent' or 'resend'."""
 
@@ -127,7 +135,7 @@ class Ended:
     status: Status
 
 
-Effect = Send | Changed | Paid | FellBack | Exhausted | Ended
+Effect = Send | Changed | Paid | Unsent | FellBack | Exhausted | Ended
 Turn = tuple[Verification, tuple[Effect, ...]]
 
 
@@ -195,11 +203,11 @@ def _priced(v: Verification, event: Accepted | Delivered | Failed | Priced) -> T
     return _with(v, paid), (Paid(paid, event.cost),)
 
 
-def bar(turn: Turn, limit: str) -> Turn:
-    """The same turn without its new message, which a limit forbade: the fallback ends there."""
+def bar(turn: Turn, reason: str) -> Turn:
+    """The same turn without its new message, which a limit or a cap forbade: the fallback ends there."""
     v, effects = turn
     kept = tuple(e for e in effects if not isinstance(e, Send | FellBack))
-    v, gave_up = _give_up(replace(v, attempts=v.attempts[:-1]), f"limit:{limit}")
+    v, gave_up = _give_up(replace(v, attempts=v.attempts[:-1]), reason)
     return v, (*kept, *gave_up)
 
 
@@ -238,11 +246,12 @@ def _failed(v: Verification, event: Failed, now: int, pace: Pace) -> Turn:
     v, attempt = _move(v, event.attempt, FAILED, now, reason=event.error, vendor_code=event.vendor_code)
     if attempt is None or before is None:
         return v, ()
+    unsent: tuple[Effect, ...] = (Unsent(attempt),) if event.unsent and before.status is QUEUED else ()
     # Silence has moved the fallback on already; a failure that comes after it is only written down.
     if not v.pending or attempt.number != v.current.number or before.status is SILENT:
-        return v, (Changed(attempt),)
+        return v, (Changed(attempt), *unsent)
     v, effects = _fall_back(v, _remedy(v, event.error), event.error, now, pace)
-    return v, (Changed(attempt), *effects)
+    return v, (Changed(attempt), *unsent, *effects)
 
 
 def _remedy(v: Verification, error: ErrorClass) -> Remedy:
@@ -318,8 +327,17 @@ def _worth_it(v: Verification, now: int, pace: Pace) -> bool:
 def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:
     left = v.current
     step, provider = way
-    channel = v.steps[step].channel
-    taken = Attempt(len(v.attempts) + 1, step, channel, provider, QUEUED, at=now, queued_at=now)
+    way_there = v.steps[step]
+    taken = Attempt(
+        len(v.attempts) + 1,
+        step,
+        way_there.channel,
+        provider,
+        QUEUED,
+        at=now,
+        queued_at=now,
+        held=way_there.price(provider),
+    )
     v = replace(v, attempts=(*v.attempts, taken), exhausted=False)
     return v, (FellBack(left, taken, reason), Send(taken))
 
@@ -343,7 +361,7 @@ def _ways_for_a_person(v: Verification, channel: str | None, now: int) -> Iterat
     order = [*range(after, len(v.steps)), *range(after)]
     for index in order:
         step = v.steps[index]
-        unwanted = step.silent(now) and (step.strict or channel is None)
+        unwanted = not step.providers or (step.silent(now) and (step.strict or channel is None))
         if step.channel in closed or channel not in (None, step.channel) or unwanted:
             continue
         yield index, _fresh_provider(v, index)

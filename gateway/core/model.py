@@ -56,6 +56,7 @@ class Attempt:
     vendor_code: str = ""
     message_id: str = ""
     cost: Cost | None = None  # the first price that the vendor named
+    held: int = 0  # what its purses hold for it, in millionths of the caps' currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,18 @@ class SendLimit:
     most: int = 1  # how far back the counter remembers, for whoever else counts there
     longest: int = 1
     waits: tuple[int, ...] = ()  # in place of the amount: see policies/waits.py
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What is spent in one period under one cap. A verification's messages all belong to the period that it began in,
+    so that what is settled later is settled where it was reserved."""
+
+    key: str  # of the store; holds a keyed hash and the period
+    name: str  # the cap's
+    cap: int  # millionths
+    ends: int  # ms; nobody asks for it after that
+    free: bool  # once it is used up, what costs nothing goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,7 @@ class Verification:
     limits: tuple[SendLimit, ...] = ()
     opt_outs: OptOuts = OptOuts()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    purses: tuple[Purse, ...] = ()
 
     @property
     def current(self) -> Attempt:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from channels.contract import Channel, Cost
-from channels.price import micros
+from channels.price import DEFAULT, micros
 from gateway.config.model import AppSettings, OrderingSettings
 from gateway.config.settings import Settings
 from gateway.config.version import version
@@ -268,6 +268,7 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         vigilance=frame.vigilance,
         prices=_prices(settings),
         test_codes=_test_codes(settings),
+        tariff=settings.tariff,
     )
 
 
@@ -294,9 +295,10 @@ def _terms(ordering: OrderingSettings) -> Terms:
 
 def _prices(settings: Settings) -> dict[tuple[str, str], Cost]:
     return {
-        (name, channel): Cost(*micros(price))
+        (name, channel): Cost(*micros(prices[DEFAULT]))
         for name, section in settings.providers.items()
-        for channel, price in section.settings.price.items()
+        for channel, prices in section.settings.price.items()
+        if DEFAULT in prices
     }
 
 
@@ -312,6 +314,7 @@ def _labels(settings: Settings) -> Labels:
         apps={name: list(app.policies) for name, app in settings.config.apps.items()},
         carriers=channels,
         limits={name: [*policy.settings.limits, "cooldown", "guesses"] for name, policy in policies.items()},
+        caps={name: list(policy.settings.spend.caps) for name, policy in policies.items()},
         countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
         rules=[name for name, _ in RULES],
         operations=[*SCRIPTS, "ping", "release", "switches", "suppressions", "lists"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import erasure, lists, ordering, record, suppressions, trial, vigilance
+from gateway.service import erasure, lists, ordering, record, spending, suppressions, trial, vigilance
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
@@ -51,7 +51,8 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     )
     groups, kept = _group(setup, request.app, decision, to.target, shard)
     opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
-    v = replace(_verification(verification, request, decision, to, kept, now), opt_outs=opt_outs)
+    v = _verification(verification, request, decision, to, kept, now)
+    v = replace(v, opt_outs=opt_outs, purses=spending.purses(setup, decision, now))
     locale = request.locale or app.locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = setup.keys.name("limit", "guesses", request.app, to.target)
@@ -80,6 +81,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         watch=vigilance.asked(setup, request.app),
         block=vigilance.blocks(setup, request.app),
         traces=erasure.traces(setup, request.app, to),
+        spend=spending.spend(v, now, reserve=v.current.held),
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
     return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)
@@ -198,6 +200,7 @@ def _verification(
     verification: str, request: Start, decision: Decision, to: Destinations, limits: tuple[SendLimit, ...], now: int
 ) -> Verification:
     step = decision.steps[0]
+    first = step.providers[0]
     return Verification(
         id=verification,
         version=1,
@@ -207,7 +210,7 @@ def _verification(
         revision=decision.revision,
         status=Status.PENDING,
         steps=decision.steps,
-        attempts=(Attempt(1, 0, step.channel, step.providers[0], AttemptStatus.QUEUED, now, now),),
+        attempts=(Attempt(1, 0, step.channel, first, AttemptStatus.QUEUED, now, now, held=step.price(first)),),
         created_at=now,
         expires_at=now + decision.code.expiry,
         resend_at=now,  # the store says it, when it is created

@@ -13,15 +13,14 @@ from channels.wording import Brief, word
 from gateway.core import machine
 from gateway.core.keys import Unopenable
 from gateway.core.machine import Accepted, Changed, Delivered, Effect, Event, Failed, Send
-from gateway.core.model import Attempt, SendLimit, Verification
-from gateway.service import record, suppressions, trial, unpriced
-from gateway.service.requests import Limited
+from gateway.core.model import Attempt, Verification
+from gateway.service import limiting, record, spending, suppressions, trial, unpriced
+from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
-from gateway.store.steps import Change, Committed, Conflict, Counter, Rule, Unavailable, Unknown
+from gateway.store.steps import Capped, Change, Committed, Conflict, Counter, Spend, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
-from policies import waits
-from policies.model import Limit
+from policies.rules.spend import REFUSAL
 
 _COMMIT_TRIES = 20
 """Rounds of read and commit for one event. Each lost round means that another event of the same verification won."""
@@ -103,7 +102,8 @@ class Engine:
     ) -> Turned:
         """Apply one event and commit it, against whatever the state has become meanwhile.
 
-        A resend (`by_person`) that a limit refuses raises Limited; an automatic fallback that one refuses ends there.
+        A resend (`by_person`) that a limit refuses raises Limited, and one that a cap refuses Denied; an automatic
+        fallback that one refuses ends there.
         Raises Unknown, Unavailable, Contended, and machine.Unreachable for a resend.
         """
         for _ in range(_COMMIT_TRIES):
@@ -111,7 +111,7 @@ class Engine:
             turn = machine.apply(before, event, now, self._setup.pace)
             if turn == (before, ()):
                 return Turned(stored, None)
-            turn, result = await self._write(stored, turn, now, by_person, reseal)
+            turn, result = await self._write(stored, event, turn, now, by_person, reseal)
             if isinstance(result, Committed):
                 return await self._allowed(self._turned(stored, turn, now, result, reseal), result)
             stored = result.stored
@@ -127,19 +127,50 @@ class Engine:
         return await self.turn(turned.stored, _opted_out(turned.send))
 
     async def _write(
-        self, stored: Stored, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
+        self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
     ) -> tuple[machine.Turn, Committed | Conflict]:
-        counters = self.counters(turn[0], sends_only=not by_person) if _send_of(turn) else ()
-        result = await self._commit(stored, turn, now, counters, reseal)
-        if not isinstance(result, StoreLimited):
-            return turn, result
+        done, result = await self._reserve(stored, turn, now, by_person, reseal)
+        if isinstance(result, Capped) and spending.refused(self._setup, turn[0], result).free:
+            free = self._only_free(stored.verification, event, now)
+            if _send_of(free):
+                turn = free
+                done, result = await self._reserve(stored, turn, now, by_person, reseal)
+        if isinstance(result, Committed | Conflict):
+            return done, result
+        refused, reason = self._refusal(turn[0], result, by_person)
         if by_person:
-            raise self._limited(turn[0], result, sends_only=False)
-        turn = machine.bar(turn, self._limited(turn[0], result, sends_only=True).limit)
-        result = await self._commit(stored, turn, now, (), None)
-        if isinstance(result, StoreLimited):
-            raise Unavailable("a commit without counters was limited")
+            raise refused
+        done, result = await self._reserve(stored, machine.bar(turn, reason), now, by_person, None)
+        if not isinstance(result, Committed | Conflict):
+            raise Unavailable("a commit that asks for nothing was refused")
+        return done, result
+
+    async def _reserve(
+        self, stored: Stored, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
+    ) -> tuple[machine.Turn, Committed | Conflict | StoreLimited | Capped]:
+        """Commit a turn with what its message reserves and what its news settles."""
+        turn, change = spending.settled(self._setup, turn)
+        send = _send_of(turn)
+        counters = limiting.counters(turn[0], sends_only=not by_person) if send else ()
+        spend = spending.spend(turn[0], now, send.attempt.held if send else 0, change)
+        result = await self._commit(stored, turn, now, counters, reseal, spend)
+        if isinstance(result, Committed):
+            spending.tell(self._setup, turn[0], spend, result.paid)
         return turn, result
+
+    def _only_free(self, v: Verification, event: Event, now: int) -> machine.Turn:
+        """The turn that the event makes where only what is free may go on."""
+        try:
+            return machine.apply(spending.only_free(v), event, now, self._setup.pace)
+        except machine.Unreachable:
+            return v, ()
+
+    def _refusal(self, v: Verification, result: StoreLimited | Capped, by_person: bool) -> tuple[Limited | Denied, str]:
+        """What a person is told, and what the journal is."""
+        if isinstance(result, Capped):
+            return Denied(REFUSAL.code, REFUSAL.rule, REFUSAL.detail), f"cap:{v.purses[result.purse].name}"
+        limited = limiting.refused(self._setup, v, result, sends_only=not by_person)
+        return limited, f"limit:{limited.limit}"
 
     def _turned(
         self, stored: Stored, turn: machine.Turn, now: int, committed: Committed, reseal: Reseal | None = None
@@ -160,14 +191,16 @@ class Engine:
         if stored.verification.id in self._tasks.values():
             return
         before, now = stored.verification, self._setup.store.now()
-        turn = machine.apply(before, machine.Due(), now, self._setup.pace)
+        event: Event = machine.Due()
+        turn = machine.apply(before, event, now, self._setup.pace)
         send = _send_of(turn)
         if send and send.again:
             if not await self._opted_out_since(before, send.attempt):
                 await self._again(stored, send.attempt, now)
                 return
-            turn = machine.apply(before, _opted_out(send.attempt), now, self._setup.pace)
-        turn, result = await self._write(stored, turn, now, False, None)
+            event = _opted_out(send.attempt)
+            turn = machine.apply(before, event, now, self._setup.pace)
+        turn, result = await self._write(stored, event, turn, now, False, None)
         if isinstance(result, Conflict):
             self._lost(before)
             return
@@ -177,9 +210,12 @@ class Engine:
 
     async def _again(self, stored: Stored, attempt: Attempt, now: int) -> None:
         """Send what another process may have died over, if nothing has happened since the claim: a process that was
-        stopped between its claim and this line must not send after an approval."""
-        result = await self._commit(stored, (stored.verification, ()), now, (), None)
+        stopped between its claim and this line must not send after an approval. The first try may have been paid for,
+        so this one is charged as well, whatever the caps say, and never given back."""
+        spend = spending.spend(stored.verification, now, change=attempt.held)
+        result = await self._commit(stored, (stored.verification, ()), now, (), None, spend)
         if isinstance(result, Committed):
+            spending.tell(self._setup, stored.verification, spend, result.paid)
             self.carry(self._turned(stored, (stored.verification, ()), now, result).stored, attempt)
         else:
             self._lost(stored.verification)
@@ -252,15 +288,15 @@ class Engine:
             return Delivered(attempt.number)
         carrier = setup.carriers.get(attempt.provider)
         if carrier is None:  # taken out of the configuration since the verification began
-            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured")
+            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured", unsent=True)
         if attempt.provider in setup.switches.off:
-            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "switched-off")
+            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "switched-off", unsent=True)
         began = time.perf_counter()
         try:
             message = self.message(stored, attempt, secrets)
             receipt = await carrier.send(message, insist=self._nowhere_else(stored, attempt, message))
         except SendError as error:
-            return Failed(attempt.number, error.error, error.vendor_code)
+            return Failed(attempt.number, error.error, error.vendor_code, unsent=not error.ambiguous)
         except Exception as error:  # noqa: BLE001 - a fault in one provider's code must not strand a verification
             setup.log.error("provider.fault", provider=attempt.provider, fault=type(error).__name__)
             return Failed(attempt.number, ErrorClass.UNKNOWN, type(error).__name__)
@@ -316,8 +352,14 @@ class Engine:
         )
 
     async def _commit(
-        self, stored: Stored, turn: machine.Turn, now: int, counters: tuple[Counter, ...], reseal: Reseal | None
-    ) -> Committed | Conflict | StoreLimited:
+        self,
+        stored: Stored,
+        turn: machine.Turn,
+        now: int,
+        counters: tuple[Counter, ...],
+        reseal: Reseal | None,
+        spend: Spend | None,
+    ) -> Committed | Conflict | StoreLimited | Capped:
         v, effects = turn
         send = _send_of(turn)
         return await self._setup.store.commit(
@@ -336,29 +378,9 @@ class Engine:
                 counters=counters,
                 looks=suppressions.looks(v.opt_outs, [send.attempt.channel] if send else ()),
                 marks=suppressions.marks(self._setup, v, effects),
+                spend=spend,
             )
         )
-
-    def counters(self, v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
-        """The counters of the destination, in the order of `_kept`."""
-        groups: dict[str, list[SendLimit]] = {}
-        for limit in _kept(v, sends_only=sends_only):
-            groups.setdefault(limit.key, []).append(limit)
-        return tuple(
-            Counter(
-                key,
-                tuple(Rule(x.amount, x.window, x.shadow, x.waits) for x in limits),
-                limits[0].most,
-                limits[0].longest,
-            )
-            for key, limits in groups.items()
-        )
-
-    def _limited(self, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:
-        limit = _limit_of(v, result, sends_only=sends_only)
-        self._setup.metrics.limited(v.policy, limit.name, False)
-        self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
-        return limited(limit, result.wait)
 
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
         record.tell(self._setup, v, effects, now)
@@ -383,31 +405,14 @@ class Engine:
             self._setup.log.error("send.unwritten", verification=verification, fault=type(error).__name__)
 
 
-def limited(limit: Limit | SendLimit, wait: int) -> Limited:
-    """The refusal by this limit for `wait` ms."""
-    return Limited(limit.name, limit.amount, waits.standing(limit.waits, limit.window, wait), wait)
-
-
 def sent_to(channel: str) -> str:
     """The field of a document that says that a message to this kind of address is due: a check may then name it."""
     return "R" if channel == Channel.EMAIL else "P"
 
 
 def _opted_out(attempt: Attempt) -> Failed:
-    return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY)
+    return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY, unsent=True)
 
 
 def _send_of(turn: machine.Turn) -> Send | None:
     return next((effect for effect in turn[1] if isinstance(effect, Send)), None)
-
-
-def _kept(v: Verification, *, sends_only: bool) -> list[SendLimit]:
-    return [limit for limit in v.limits if not (sends_only and limit.starts)]
-
-
-def _limit_of(v: Verification, result: StoreLimited, *, sends_only: bool) -> SendLimit:
-    """The limit that a counter's number and a rule's number within it stand for."""
-    groups: dict[str, list[SendLimit]] = {}
-    for limit in _kept(v, sends_only=sends_only):
-        groups.setdefault(limit.key, []).append(limit)
-    return list(groups.values())[result.counter][result.rule]

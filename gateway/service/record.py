@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send
+from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send, Unsent
 from gateway.core.model import Attempt, AttemptStatus, Verification
 from gateway.service import learning, traffic
 from gateway.service.setup import Setup
@@ -94,7 +94,7 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
                 learning.paid(setup, v, attempt, cost, now)
             case Ended():
                 ended(setup, v)
-            case Send():
+            case Send() | Unsent():
                 pass
 
 

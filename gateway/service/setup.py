@@ -17,6 +17,7 @@ from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
 from policies.model import Counts, Limit, MailWord
+from policies.money import Tariff
 
 
 class Carrier(Protocol):
@@ -145,6 +146,7 @@ class Setup:
     prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     test_codes: Mapping[str, str] = field(default_factory=dict, repr=False)  # by number or mailbox; none in production
+    tariff: Tariff = field(default_factory=Tariff)  # what the policies were compiled with
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:

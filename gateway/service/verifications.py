@@ -9,9 +9,10 @@ from typing import Any
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, lists, ordering, record, suppressions, traffic, vigilance
+from gateway.service import drafting, lists, ordering, record, spending, suppressions, traffic, vigilance
 from gateway.service.drafting import Draft
-from gateway.service.engine import Engine, limited
+from gateway.service.engine import Engine
+from gateway.service.limiting import limited
 from gateway.service.requests import (
     Check,
     Checked,
@@ -31,6 +32,7 @@ from gateway.service.setup import Setup
 from gateway.store.document import Stored
 from gateway.store.steps import (
     Blocked,
+    Capped,
     Created,
     Guessed,
     Idempotency,
@@ -47,6 +49,7 @@ from gateway.store.steps import (
 from gateway.store.steps import Limited as StoreLimited
 from policies.engine import EXCUSED, Policy, decide
 from policies.model import Decision, Listed, Question, Refusal
+from policies.rules.spend import REFUSAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ class Verifications:
         question = _question(request, to, self._setup.store.now())
         _require(self._policy(question), request.context)
         question = await self._asked(question)
-        # Again with what the store said of opt-outs and lists: mostly it says nothing, and the first is it.
+        # Again with what the store said of opt-outs, lists and caps: mostly it says nothing, and the first is it.
         while not isinstance(found := await self._tried(request, question, to), Begun):
             question = self._knowing(question, found, to)
         return found
@@ -90,7 +93,9 @@ class Verifications:
     def _policy(self, question: Question) -> Policy:
         return self._setup.policies[self._setup.apps[question.app].policy(question.purpose)]
 
-    def _knowing(self, question: Question, found: Suppressed | Words, to: Destinations) -> Question:
+    def _knowing(self, question: Question, found: Suppressed | Words | Capped, to: Destinations) -> Question:
+        if isinstance(found, Capped):
+            return replace(question, only_free=True)  # which no cap refuses
         if isinstance(found, Words):
             return replace(question, listed=lists.told(to, found.words))
         suppressions.left_out(self._setup, found.channels, app=question.app, purpose=question.purpose)
@@ -105,7 +110,7 @@ class Verifications:
         said = tuple(word for word, given in ((found.phone, to.phone), (found.email, to.email)) if given)
         return Words(self._setup.store.now(), said) if "allow" in said else None
 
-    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed | Words:
+    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed | Words | Capped:
         setup = self._setup
         policy = self._policy(question)
         decision = ordering.available(setup, decide(policy, question))
@@ -116,18 +121,30 @@ class Verifications:
             raise self._denied(request, decision, decision.refusal)
         draft = self._draft(request, decision, to, question.listed)
         result = await self._create(draft)
-        if isinstance(result, Suppressed | Words):
-            return result
-        if isinstance(result, Created):
-            traffic.started(setup, question, verification=draft.creation.id)
-            return self._begun(request, draft, result)
-        if isinstance(result, Replayed):
-            return await self._replay(result)
+        match result:
+            case Created():
+                traffic.started(setup, question, verification=draft.creation.id)
+                return self._begun(request, draft, result)
+            case Replayed():
+                return await self._replay(result)
+            case Suppressed() | Words():
+                return result
+            case Capped():
+                return self._capped(request, question, draft, result)
         limited = self._limited(request, decision, draft, result)
         traffic.started(setup, question, refused=f"limits:{limited.limit}")
         raise limited
 
-    async def _create(self, draft: Draft) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words | Blocked:
+    def _capped(self, request: Start, question: Question, draft: Draft, capped: Capped) -> Capped:
+        purse = spending.refused(self._setup, draft.stored.verification, capped)
+        if purse.free:
+            return capped
+        traffic.started(self._setup, question, refused=f"{REFUSAL.rule}:{purse.name}")
+        raise self._denied(request, draft.decision, REFUSAL, limit=purse.name)
+
+    async def _create(
+        self, draft: Draft
+    ) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words | Blocked | Capped:
         try:
             return await self._setup.store.create(draft.creation)
         except Running:
@@ -265,6 +282,7 @@ class Verifications:
             attempts=(first,),
         )
         setup.metrics.started(v.app, v.purpose, v.country)
+        spending.tell(setup, v, draft.creation.spend, created.paid)
         for c, counter in enumerate(draft.limits):
             for r, limit in enumerate(counter):
                 allowed = (c, r) not in created.shadows
@@ -299,8 +317,8 @@ class Verifications:
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
 
-    def _denied(self, request: Start, decision: Decision, refusal: Refusal) -> Denied:
-        self._refused(request, decision, refusal.rule, problem=refusal.code)
+    def _denied(self, request: Start, decision: Decision, refusal: Refusal, **facts: str) -> Denied:
+        self._refused(request, decision, refusal.rule, problem=refusal.code, **facts)
         return Denied(refusal.code, refusal.rule, refusal.detail)
 
     def _limited(
@@ -333,7 +351,8 @@ class Verifications:
 def as_created(v: Verification) -> Verification:
     """The verification as its start answered, before anything happened to it."""
     first = v.attempts[0]
-    queued = Attempt(1, first.step, first.channel, first.provider, AttemptStatus.QUEUED, v.created_at, v.created_at)
+    at, status = v.created_at, AttemptStatus.QUEUED
+    queued = Attempt(1, first.step, first.channel, first.provider, status, at, at, held=first.held)
     return replace(
         v,
         status=Status.PENDING,

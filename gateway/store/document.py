@@ -29,7 +29,7 @@ from typing import Any
 import msgpack
 
 from channels.contract import Cost
-from gateway.core.model import Attempt, AttemptStatus, OptOuts, SendLimit, Status, Verification
+from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Status, Verification
 from policies.model import Step
 
 STATUS_LETTERS: Mapping[Status, str] = {
@@ -105,19 +105,21 @@ def pack_body(v: Verification, locale: str) -> bytes:
             [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits] for x in v.limits],
             [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
+            [[x.key, x.name, x.cap, x.ends, x.free] for x in v.purses],
         ]
     )
 
 
 def _pack_step(s: Step) -> list[object]:
     """Most steps are never silent, and say nothing of it."""
-    return [s.channel, list(s.providers), s.wait, s.sender, *([s.quiet, s.strict] if s.quiet else [])]
+    return [s.channel, list(s.providers), s.wait, s.sender, s.prices, *([s.quiet, s.strict] if s.quiet else [])]
 
 
 def _unpack_step(packed: list[Any]) -> Step:
-    channel, providers, wait, sender, *night = packed
+    channel, providers, wait, sender, prices, *night = packed
     quiet, strict = night or ((), False)
-    return Step(channel, tuple(providers), wait, sender, quiet=tuple(map(tuple, quiet)), strict=strict)
+    priced, silent = tuple(map(tuple, prices)), tuple(map(tuple, quiet))
+    return Step(channel, tuple(providers), wait, sender, prices=priced, quiet=silent, strict=strict)
 
 
 def _pack_attempt(a: Attempt, since: int) -> list[object]:
@@ -132,11 +134,12 @@ def _pack_attempt(a: Attempt, since: int) -> list[object]:
         a.vendor_code,
         a.message_id,
         [a.cost.micros, a.cost.currency] if a.cost else None,
+        a.held,
     ]
 
 
 def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
-    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id, cost = packed
+    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id, cost, held = packed
     return Attempt(
         number,
         step,
@@ -149,6 +152,7 @@ def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
         vendor_code,
         message_id,
         Cost(*cost) if cost else None,
+        held,
     )
 
 
@@ -162,7 +166,7 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
     purpose, policy, revision, steps, attempts, *rest = unpack(fields[b"b"])
-    to, resend_new, exhausted, limits, opt_outs, metadata = rest
+    to, resend_new, exhausted, limits, opt_outs, metadata, purses = rest
     created = int(fields[b"c"])
     verification = Verification(
         id=verification_id,
@@ -189,6 +193,7 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         limits=tuple(_unpack_limit(*limit) for limit in limits),
         opt_outs=OptOuts(*opt_outs),
         metadata=metadata,
+        purses=tuple(Purse(*purse) for purse in purses),
     )
     return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gateway.core.model import Status
+from gateway.core.model import Purse, Status
 from gateway.store.document import Stored
 from policies.model import Word
 
@@ -89,6 +89,38 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Spend:
+    """Money in every one of these purses: `reserve` is refused where it would exceed a cap; `change`, to what was
+    reserved before, never is. In millionths; `now` is when, in ms."""
+
+    purses: tuple[Purse, ...]
+    now: int
+    reserve: int = 0
+    change: int = 0
+
+    def packed(self) -> list[object]:
+        caps = [[purse.cap, max(1, purse.ends - self.now)] for purse in self.purses]
+        return [self.reserve, self.change, caps]
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What became of a Spend: what each purse now holds, and which came to 80% of their cap for the first time."""
+
+    spent: tuple[int, ...] = ()
+    near: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capped:
+    """Refused by a purse; `first` when it is the first time in its period."""
+
+    now: int
+    purse: int
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Suppression:
     """One entry of a record. Times in ms; `until` is None when it holds until it is lifted."""
 
@@ -135,6 +167,7 @@ class Created:
     shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
     again: int = 0  # when a person may ask again; ms
     held: int = 0  # until when the action holds that the app's failed checks led to last; ms
+    paid: Paid = Paid()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +224,7 @@ class Creation:
     watch: str = ""  # the key of the app's failed checks, when they have a say
     block: bool = False  # not while the app's checks are blocked
     traces: tuple[str, ...] = ()  # one or two: of all that is known of a destination
+    spend: Spend | None = None  # None: the first message is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +312,7 @@ class Change:
     counters: tuple[Counter, ...] = ()
     looks: tuple[Look, ...] = ()
     marks: tuple[Mark, ...] = ()
+    spend: Spend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +321,7 @@ class Committed:
     shadows: tuple[tuple[int, int], ...] = ()
     suppressed: tuple[str, ...] = ()  # of the channels that were looked for
     again: int = 0  # when a person may ask again; ms
+    paid: Paid = Paid()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from gateway.store.known import Known
 from gateway.store.link import Calls, Script
 from gateway.store.steps import (
     Blocked,
+    Capped,
     Change,
     Claimed,
     Committed,
@@ -27,8 +28,10 @@ from gateway.store.steps import (
     ListEntry,
     Mismatch,
     Misshapen,
+    Paid,
     Replayed,
     Running,
+    Spend,
     Suppressed,
     Suppression,
     Tried,
@@ -78,8 +81,8 @@ class Store:
         a verification before its time."""
         return self._clock() if self._clock else int(time.time() * 1000) + self._offset
 
-    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words:
-        """Look at lists and for opt-outs, check every limit, reserve all or none, write it and arm its timer.
+    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words | Capped:
+        """Look at lists and for opt-outs, check every limit and cap, reserve all or none, write it and arm its timer.
 
         Raises Mismatch and Running, which only a request with an idempotency key can meet, and Blocked.
         """
@@ -95,6 +98,7 @@ class Store:
             *(counter.key for counter in creation.counters),
             *(look.key for look in creation.looks),
             *(look.key for look in creation.lists),
+            *_purses(creation.spend),
         ]
         args = {
             "id": creation.id,
@@ -104,6 +108,7 @@ class Store:
             "lease": creation.lease,
             "groups": [counter.packed() for counter in creation.counters],
             "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
+            "spend": creation.spend.packed() if creation.spend else None,
             "idem": _packed(idempotency),
             "block": int(creation.block),
         }
@@ -148,7 +153,7 @@ class Store:
                 return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
         raise Unavailable("check gave back something else")
 
-    async def commit(self, change: Change) -> Committed | Conflict | Limited:
+    async def commit(self, change: Change) -> Committed | Conflict | Limited | Capped:
         """Write the change if nobody else did since it was read. Raises Unknown."""
         shard = _shard(change.id)
         fields = dict(change.fields)
@@ -160,6 +165,7 @@ class Store:
             *(counter.key for counter in change.counters),
             *(look.key for look in change.looks),
             *(mark.key for mark in change.marks),
+            *_purses(change.spend),
         ]
         args = {
             "id": change.id,
@@ -170,11 +176,14 @@ class Store:
             "groups": [counter.packed() for counter in change.counters],
             "looks": [look.channels for look in change.looks],
             "marks": [mark.packed() for mark in change.marks],
+            "spend": change.spend.packed() if change.spend else None,
             "tombstone": change.tombstone,
         }
         match await self._run("commit", keys, args):
-            case [b"committed", now, shadows, channels, again]:
-                return Committed(now, _pairs(shadows), _words(channels), again)
+            case [b"committed", now, shadows, channels, again, spent, near]:
+                return Committed(now, _pairs(shadows), _words(channels), again, Paid(tuple(spent), tuple(near)))
+            case [b"capped", now, purse, first]:
+                return Capped(now, purse, bool(first))
             case [b"conflict", now, document]:
                 return Conflict(now, unpack_document(change.id, document))
             case [b"limited", now, counter, rule, wait, shadows]:
@@ -270,6 +279,10 @@ class Store:
         """The key of the list of what is known of a destination."""
         return self._key(shard, "d:" + name)
 
+    def purse_key(self, shard: int, name: str) -> str:
+        """The key of a purse."""
+        return self._key(shard, "p:" + name)
+
     def suppression_key(self, shard: int, name: str) -> str:
         """The key of a record of opt-outs."""
         return self._key(shard, "o:" + name)
@@ -297,11 +310,13 @@ class Store:
         return reply
 
 
-def _created(reply: list[Any]) -> Created | Limited | Guessed | Replayed | Suppressed | Words:
+def _created(reply: list[Any]) -> Created | Limited | Guessed | Replayed | Suppressed | Words | Capped:
     """What a start has led to. Raises Running, Blocked and Mismatch."""
     match reply:
-        case [b"created", now, shadows, again, held]:
-            return Created(now, _pairs(shadows), again, held)
+        case [b"created", now, shadows, again, held, spent, near]:
+            return Created(now, _pairs(shadows), again, held, Paid(tuple(spent), tuple(near)))
+        case [b"capped", now, purse, first]:
+            return Capped(now, purse, bool(first))
         case [b"limited", now, counter, rule, wait, shadows]:
             return Limited(now, counter, rule, wait, _pairs(shadows))
         case [b"guessed", now, wait]:
@@ -328,6 +343,10 @@ def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
     if idempotency is None:
         return None
     return {"f": idempotency.fingerprint, "ttl": idempotency.ttl, "busy": idempotency.busy}
+
+
+def _purses(spend: Spend | None) -> tuple[str, ...]:
+    return tuple(purse.key for purse in spend.purses) if spend else ()
 
 
 def _pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:

@@ -94,6 +94,16 @@ EVENTS: tuple[Event, ...] = (
         "No step is left; the code stays good until it expires.",
         ("reason", "attempts"),
     ),
+    Event("spend.near", "warning", "80% of a cap are spent. Told once in its period.", ("policy", "cap", "country")),
+    Event(
+        "spend.reached", "warning", "A cap refused a message. Told once in its period.", ("policy", "cap", "country")
+    ),
+    Event(
+        "spend.unrated",
+        "warning",
+        "A vendor names a price in a currency without a rate; it is left aside.",
+        ("currency",),
+    ),
     Event("send.abandoned", "warning", "A message was not sent: its verification could not be read.", ("fault",)),
     Event("send.unwritten", "error", "A message went out and its result could not be stored.", ("fault",)),
     Event(

@@ -15,8 +15,10 @@ from gateway.telemetry.table import (
     CALLBACKS,
     CONVERSION,
     DECISIONS,
+    LEVELS,
     MAIL,
     METRICS,
+    MOVEMENTS,
     NONE,
     OUTCOMES,
     REASONS,
@@ -81,6 +83,9 @@ class Families:
         self.suppressions = self._counter("otp_suppressions_total", names.suppression)
         self.cost = self._counter("otp_cost_micros_total", names.cost)
         self.prices = self._counter("otp_price_lookups_total", names.price)
+        self.spend = self._counter("otp_spend_micros_total", names.spend)
+        self.country_spend = self._counter("otp_country_spend_micros_total", names.country_spend)
+        self.cap_events = self._counter("otp_spend_cap_events_total", names.cap)
         self.lease_lost = self._counter("otp_lease_lost_total", _as_it_is)
         self.orphans = self._counter("otp_orphans_total", _as_it_is)
         self.store_errors = self._counter("otp_store_errors_total", lambda name: (names.operations(name),))
@@ -101,6 +106,7 @@ class Families:
         self.in_flight = self._gauge("otp_sends_in_flight", names.provider)
         self.breaker = self._gauge("otp_breaker_state", names.carrier)
         self.disabled = self._gauge("otp_provider_disabled", names.provider)
+        self.cap_ratio = self._gauge("otp_spend_cap_ratio", names.cap)
         self.bad = self._gauge("otp_provider_bad", names.carrier)
         self.share = self._gauge("otp_provider_share", names.share)
         self.policy_info = self._gauge("otp_policy_info", _as_it_is)
@@ -131,6 +137,7 @@ def prime(families: Families, names: Names) -> None:
     """Export every series at zero that the configuration makes known."""
     _prime_verifications(families, names)
     _prime_carriers(families, names)
+    _prime_money(families, names)
     families.fallbacks.prime(product(CHANNELS, CHANNELS, REASONS))
     families.mail_lookups.prime((result,) for result in MAIL)
     families.reloads.prime((result,) for result in RELOADS)
@@ -157,6 +164,13 @@ def _prime_verifications(families: Families, names: Names) -> None:
     families.failing.prime((app,) for app in names.apps)
     families.limits.prime((*pair, decision) for pair in names.limits for decision in DECISIONS)
     families.refusals.prime((rule,) for rule in names.rules.words)
+
+
+def _prime_money(families: Families, names: Names) -> None:
+    families.spend.prime(product(MOVEMENTS, names.apps))
+    families.country_spend.prime(product(MOVEMENTS, (*names.countries.words, "")))
+    families.cap_ratio.prime(names.caps)
+    families.cap_events.prime((*cap, level) for cap in names.caps for level in LEVELS)
 
 
 def _prime_carriers(families: Families, names: Names) -> None:

@@ -10,8 +10,10 @@ from channels.contract import Channel, ErrorClass
 from gateway.telemetry.table import (
     ATTEMPTS,
     CALLBACKS,
+    LEVELS,
     LOOKUPS,
     MEASURES,
+    MOVEMENTS,
     NONE,
     OTHER,
     OUTCOMES,
@@ -51,6 +53,7 @@ class Labels:
     apps: Mapping[str, Iterable[str]] = field(default_factory=dict)  # app: the purposes that it names
     carriers: Mapping[str, Iterable[str]] = field(default_factory=dict)  # provider: its channels
     limits: Mapping[str, Iterable[str]] = field(default_factory=dict)  # policy: its limits
+    caps: Mapping[str, Iterable[str]] = field(default_factory=dict)  # policy: its caps on spending
     countries: Iterable[str] = ()  # named in policies
     rules: Iterable[str] = ()
     operations: Iterable[str] = ()  # of the store
@@ -100,6 +103,7 @@ class Names:
         self.apps = {app: frozenset(purposes) - {"*", ""} for app, purposes in labels.apps.items()}
         self.carriers = {(name, channel) for name, channels in labels.carriers.items() for channel in channels}
         self.limits = {(policy, limit) for policy, limits in labels.limits.items() for limit in (*limits, *BUILT_IN)}
+        self.caps = {(policy, cap) for policy, caps in labels.caps.items() for cap in caps}
         self.providers = frozenset(labels.carriers)
 
     def verification(self, outcome: str, app: str, purpose: str) -> tuple[str, ...]:
@@ -131,6 +135,16 @@ class Names:
 
     def cost(self, provider: str, channel: str, currency: str) -> tuple[str, ...]:
         return self.carrier(provider, channel, self.currencies(currency))
+
+    def spend(self, movement: str, app: str) -> tuple[str, ...]:
+        return one_of(MOVEMENTS, movement), app if app in self.apps else OTHER
+
+    def country_spend(self, movement: str, country: str) -> tuple[str, ...]:
+        return one_of(MOVEMENTS, movement), self.countries(country) if country else NONE
+
+    def cap(self, policy: str, cap: str, *level: str) -> tuple[str, ...]:
+        known = (policy, cap) if (policy, cap) in self.caps else (OTHER, OTHER)
+        return (*known, *(one_of(LEVELS, word) for word in level))
 
     def limit(self, policy: str, limit: str, decision: str) -> tuple[str, ...]:
         return (policy, limit, decision) if (policy, limit) in self.limits else (OTHER, OTHER, decision)

@@ -22,6 +22,9 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._names = Names(labels)
         self._families = Families(registry, self._names)
+        self._fullest: dict[
+            tuple[str, str], tuple[int, str, float]
+        ] = {}  # of each cap: end of its period, purse, share
         self._families.build_info.of(version, platform.python_version()).set(1)
         prime(self._families, self._names)
 
@@ -116,6 +119,23 @@ class Metrics:
     def price_lookup(self, provider: str, result: str) -> None:
         """`result` is found, unknown, failed, refused or dropped."""
         self._families.prices.of(provider, result).inc()
+
+    def spent(self, app: str, country: str, movement: str, micros: int) -> None:
+        """`movement` is spent or returned; `country` is empty for email."""
+        if micros:
+            self._families.spend.of(movement, app).inc(micros)
+            self._families.country_spend.of(movement, country).inc(micros)
+
+    def purse(self, policy: str, cap: str, purse: str, ends: int, share: float) -> None:
+        """How full a purse is. A cap has one for each app or country, so the fullest of the newest period is shown."""
+        shown = self._fullest.get((policy, cap))
+        if shown is None or (ends, share) >= (shown[0], shown[2]) or (ends, purse) == shown[:2]:
+            self._fullest[policy, cap] = ends, purse, share
+            self._families.cap_ratio.of(policy, cap).set(share)
+
+    def cap(self, policy: str, cap: str, level: str) -> None:
+        """`level` is near or reached."""
+        self._families.cap_events.of(policy, cap, level).inc()
 
     def provider(self, provider: str, channel: str, seconds: float) -> None:
         self._families.provider_seconds.of(provider, channel).observe(seconds)

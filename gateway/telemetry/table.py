@@ -126,6 +126,31 @@ METRICS: tuple[Metric, ...] = (
         ("provider", "result"),
         "Messages whose price the vendor tells only when it is asked, by what came of asking in the end.",
     ),
+    Metric(
+        "otp_spend_micros_total",
+        C,
+        ("movement", "app"),
+        "Money in the caps' currency, in millionths: spent is what was reserved for messages, and more where a vendor "
+        "named a higher price; returned where it named a lower one, or nothing was sent.",
+    ),
+    Metric(
+        "otp_country_spend_micros_total",
+        C,
+        ("movement", "country"),
+        "The same by country; spent less returned, over the verifications approved there, is what one costs.",
+    ),
+    Metric(
+        "otp_spend_cap_ratio",
+        G,
+        ("policy", "cap"),
+        "Of the cap, the share that is spent in its present period, of its fullest purse, as this process last saw it.",
+    ),
+    Metric(
+        "otp_spend_cap_events_total",
+        C,
+        ("policy", "cap", "level"),
+        "Caps that came near (80%), and that refused a message; each is counted once in a period, by one process.",
+    ),
     Metric("otp_timer_lateness_seconds", H, (), "From the moment a timer was due to its start.", _LATENESS),
     Metric("otp_timers_due", G, (), "Timers that are due and not yet claimed, at the last look of this process."),
     Metric("otp_sends_in_flight", G, ("provider",), "Requests to the provider that are under way."),
@@ -203,6 +228,8 @@ LOOKUPS = ("found", "unknown", "failed", "refused", "dropped")
 MAIL = ("takes", "refuses", "unknown")
 RELOADS = ("loaded", "refused")
 SUPPRESSIONS = ("added", "lifted", "applied")
+MOVEMENTS = ("spent", "returned")
+LEVELS = ("near", "reached")
 BREAKER = {"closed": 0, "half_open": 1, "open": 2}
 STATUSES = ("200", "201", "202", "204", "400", "401", "403", "404", "409", "422", "429", "500", "503")
 MEASURES = ("delivery", "conversion")
@@ -212,6 +239,7 @@ NONE = "none"
 LABELS: dict[str, str] = {
     "action": ", ".join(f"`{value}`" for value in SUPPRESSIONS),
     "app": "an app of the configuration, else `other`",
+    "cap": "a cap of the policy, by name, else `other`",
     "channel": "`sms`, `voice`, `whatsapp`, `telegram`, `email`",
     "country": "ISO 3166-1 alpha-2 of the phone number: those that the policies name, then the first that come, up to "
     "the cap (20 by default), else `other`; `none` for email",
@@ -219,8 +247,10 @@ LABELS: dict[str, str] = {
     "decision": ", ".join(f"`{value}`" for value in DECISIONS),
     "error_class": "one of the classes of `channels/contract.py`, else `other`",
     "from_channel": "as `channel`",
+    "level": ", ".join(f"`{value}`" for value in LEVELS),
     "limit": "a limit of the policy, by name, else `other`",
     "measure": ", ".join(f"`{value}`" for value in MEASURES),
+    "movement": ", ".join(f"`{value}`" for value in MOVEMENTS),
     "operation": "an operation of the store, else `other`",
     "outcome": f"of a verification: {', '.join(f'`{value}`' for value in OUTCOMES)}; "
     f"of a message: {', '.join(f'`{value}`' for value in ATTEMPTS)}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from policies.model import Limit, Refusal, Step
+from policies.model import Cap, Limit, Refusal, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Finding:
     says: str
     refusal: Refusal | None = None
     limits: tuple[Limit, ...] = ()
+    caps: tuple[Cap, ...] = ()
 
 
 def sift(steps: tuple[Step, ...], allows: Callable[[Step], bool], says: str, refusal: Refusal) -> Finding:

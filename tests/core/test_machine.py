@@ -319,7 +319,7 @@ def test_no_step_starts_that_would_be_worthless(left: int, sends: bool) -> None:
 
 def test_a_barred_turn_keeps_its_news_and_loses_its_message() -> None:
     turn = apply(after(fresh(), Accepted(1)), Due(), T0 + 31_000, PACE)
-    v, effects = machine.bar(turn, "destination-day")
+    v, effects = machine.bar(turn, "limit:destination-day")
     assert effects == (Changed(v.current), Exhausted("limit:destination-day"))
     assert (len(v.attempts), v.exhausted, v.pending) == (1, True, True)
     assert machine.due(v, T0, PACE) == v.expires_at

@@ -71,10 +71,10 @@ class TriesAgain(Engine):
             send = _send_of(turn)
             if send and send.again:
                 return self.carry(stored, send.attempt)
-            turn, result = await self._write(stored, turn, now, False, None)
+            turn, result = await self._write(stored, machine.Due(), turn, now, False, None)
             if not isinstance(result, Committed):
                 stored = result.stored  # type: ignore[attr-defined]
-        turned = self._turned(stored, turn, now, None)
+        turned = self._turned(stored, turn, now, result)
         if turned.send:
             self.carry(turned.stored, turned.send)
         return None

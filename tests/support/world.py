@@ -49,6 +49,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.worker import Worker
 from policies.engine import Policy, compile_policy
 from policies.inheritance import resolve
+from policies.money import Tariff
 from policies.schema import PolicySettings
 
 PHONE = "+14155550123"
@@ -120,6 +121,9 @@ class FakeCarrier:
         return None
 
 
+CHEAP = Tariff(prices={(name, channel): {"": 100} for name in ("one", "two") for channel in CHANNELS})
+"""Prices so low that the preset's caps are not what a test meets that is about something else."""
+
 POLICY: Mapping[str, Any] = {
     "extends": "default",
     "code": {"cooldown": "0s"},
@@ -139,8 +143,11 @@ POLICY: Mapping[str, Any] = {
 """A policy for tests: roomy limits, no cooldown, three steps."""
 
 
-def compile_policies(raw: Mapping[str, Any], orders: Mapping[str, tuple[str, ...]]) -> dict[str, Policy]:
-    return {name: compile_policy(name, PolicySettings.model_validate(resolve(name, raw)), orders) for name in raw}
+def compile_policies(
+    raw: Mapping[str, Any], orders: Mapping[str, tuple[str, ...]], tariff: Tariff | None = None
+) -> dict[str, Policy]:
+    said = {name: PolicySettings.model_validate(resolve(name, raw)) for name in raw}
+    return {name: compile_policy(name, settings, orders, tariff=tariff) for name, settings in said.items()}
 
 
 class World:
@@ -157,6 +164,7 @@ class World:
         prefix: str | None = None,
         keys: Keyring | None = None,
         most_sends: int = 2_000,
+        tariff: Tariff | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.prefix = prefix or f"t{uuid.uuid4().hex[:10]}"
@@ -167,6 +175,7 @@ class World:
         self.one, self.two = FakeCarrier("one"), FakeCarrier("two")
         self.registry = CollectorRegistry()
         self.captured = CapturingLogger()
+        tariff = tariff or CHEAP
         orders = orders or dict.fromkeys(CHANNELS, ("one", "two"))
         raw = policies or {"default": POLICY}
         self.setup = Setup(
@@ -174,7 +183,11 @@ class World:
             keys=self.keys,
             metrics=Metrics(
                 self.registry,
-                Labels(apps={"shop": ["login"]}, carriers={"one": CHANNELS, "two": CHANNELS}),
+                Labels(
+                    apps={"shop": ["login"]},
+                    carriers={"one": CHANNELS, "two": CHANNELS},
+                    caps={"default": ["app-day", "country-day", "whole-month"]},
+                ),
                 "test",
             ),
             log=structlog.wrap_logger(self.captured, processors=[lambda _logger, _name, event: ((), event)]),
@@ -182,7 +195,8 @@ class World:
                 "shop": App("shop", "Shop", {"*": "default", **{name: name for name in raw}}),
                 "bank": App("bank", "Bank", {"*": "default"}),
             },
-            policies=compile_policies(raw, {c: tuple(p) for c, p in orders.items()}),
+            policies=compile_policies(raw, {c: tuple(p) for c, p in orders.items()}, tariff),
+            tariff=tariff,
             carriers={"one": self.one, "two": self.two},
             callback_base="https://otp.example",
             pace=pace or Pace(),

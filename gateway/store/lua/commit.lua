@@ -1,13 +1,18 @@
 -- Every other change: compare the version, reserve, set the given fields, and re-arm or disarm the timer.
--- KEYS: verification, timers, one counter for each group, then the records of opt-outs that `looks` and `marks` are for
+-- KEYS: verification, timers, one counter for each group, then the records of opt-outs that `looks` and `marks` are for,
+-- then one purse for each cap of `spend`
 -- args: id, v, set (fields), due (or 0), journal, groups, tombstone, looks (for each record the channels to look for),
---       marks (for each record the channels that its person has opted out of, the reason and the life)
+--       marks (for each record the channels that its person has opted out of, the reason and the life), spend (or none)
 local doc = load(KEYS[1])
 if not doc then
   redis.call('ZREM', KEYS[2], args.id)
   return {'missing', now}
 end
 if doc.v ~= args.v then return {'conflict', now, cmsgpack.pack(doc)} end
+
+local purses = slice(KEYS, 3 + #args.groups + #args.looks + #args.marks)
+local empty = overdrawn(args.spend, purses)
+if empty then return capped(empty, purses, args.spend[3][empty]) end
 
 local shadows, again = {}, nil
 if #args.groups > 0 then
@@ -33,4 +38,4 @@ end
 local records = slice(KEYS, 3 + #args.groups)
 local standing = suppressed(args.looks, records)
 for i, mark in ipairs(args.marks) do suppress(records[#args.looks + i], mark[1], mark[2], mark[3]) end
-return {'committed', now, shadows, standing, doc.A}
+return {'committed', now, shadows, standing, doc.A, pay(args.spend, purses)}

@@ -1,10 +1,11 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
 -- KEYS: verification, timers, failed guesses, idempotency record, the app's failed checks, the lists of what is known of
 -- one destination and of the other (each of the last four may be ''), one counter for each group, then the records of
--- opt-outs and of lists that `looks` are for.
+-- opt-outs and of lists that `looks` are for, then one purse for each cap of `spend`.
 -- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record of
 --       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
---       word = what it is taken to say}), idem {f, ttl, busy}, block (1: while the app's checks are blocked)
+--       word = what it is taken to say}), spend (or none: the first message is free), idem {f, ttl, busy},
+--       block (1: while the app's checks are blocked)
 local COUNTERS = 8
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
@@ -27,6 +28,10 @@ if words then return {'listed', now, words} end
 local standing = suppressed(args.looks, slice(KEYS, COUNTERS + #args.groups))
 if #standing > 0 then return {'suppressed', now, standing} end
 
+local purses = slice(KEYS, COUNTERS + #args.groups + #args.looks)
+local empty = overdrawn(args.spend, purses)
+if empty then return capped(empty, purses, args.spend[3][empty]) end
+
 local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, COUNTERS))
 if group then return {'limited', now, group, limit, longest, shadows} end
 
@@ -42,4 +47,4 @@ end
 for i = 6, 7 do
   if KEYS[i] ~= '' then enlist(KEYS[i], {KEYS[1], args.idem and KEYS[4] or nil}, args.keep) end
 end
-return {'created', now, shadows, doc.A, held}
+return {'created', now, shadows, doc.A, held, pay(args.spend, purses)}

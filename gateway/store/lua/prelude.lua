@@ -98,6 +98,40 @@ local function reserve(groups, keys)
   return nil, nil, 0, shadows, again
 end
 
+-- A purse is a hash: s, the millionths spent in its period; n and f, set once it was told that it is nearly used up
+-- and that it refused. `spend` is {amount to reserve, change to what was reserved before, caps}, and each cap is
+-- {amount, life of the purse}. The first purse that can't take it, or nil.
+local function overdrawn(spend, keys)
+  if not spend or spend[1] == 0 then return nil end
+  for i, cap in ipairs(spend[3]) do
+    local spent = tonumber(redis.call('HGET', keys[i], 's') or 0)
+    if spent + spend[1] + spend[2] > cap[1] then return i end
+  end
+end
+
+-- The answer when one can't: which, and whether it is the first time.
+local function capped(i, keys, cap)
+  local first = redis.call('HSETNX', keys[i], 'f', 1)
+  redis.call('PEXPIRE', keys[i], cap[2])
+  return {'capped', now, i - 1, first}
+end
+
+-- Take it from all purses; there is nothing to give back to one that is gone. Gives back what each
+-- now holds, and those that have come to 80% of their cap for the first time.
+local function pay(spend, keys)
+  local spent, near = {}, {}
+  for i, cap in ipairs(spend and spend[3] or {}) do
+    spent[i] = 0
+    if spend[1] > 0 or spend[2] > 0 or redis.call('EXISTS', keys[i]) == 1 then
+      spent[i] = redis.call('HINCRBY', keys[i], 's', spend[1] + spend[2])
+      redis.call('PEXPIRE', keys[i], cap[2])
+      local told = spent[i] * 100 < cap[1] * 80 or redis.call('HSETNX', keys[i], 'n', 1) == 0
+      if not told then near[#near + 1] = i - 1 end
+    end
+  end
+  return spent, near
+end
+
 -- A record is a hash: field -> {since, until (0: for ever), reason, word}. The fields of a record of opt-outs are
 -- channels, and its entries have no word; those of a list are hashes of entries, and the word is deny or allow.
 local function holds(packed)

@@ -30,6 +30,7 @@ providers:
     auth_token: {env: TOKEN}
     messaging_service_sid: MG00000000000000000000000000000000
     from_voice: "+14155550100"
+    price: {sms: 0.0079 USD, voice: 0.014 USD}
 channels:
   sms: {providers: [twilio], max_segments: 2}
   voice: {providers: [twilio]}
@@ -164,6 +165,14 @@ def test_what_production_lacks_or_must_not_have_is_told(tmp_path: Path, old: str
             "channels:\n",
             "  mail: {type: smtp, host: h, from_address: a@example.org}\nchannels:\n",
             "providers.mail: no channel and no policy uses it.",
+        ),
+        (
+            "voice: 0.014 USD",
+            "voice: {US: 0.014 USD}",
+            (
+                "providers.twilio.price: none for voice, so that each message counts as the policy's "
+                "spend.unknown_price, and its caps are soon used up. Write what it costs."
+            ),
         ),
         (
             "    type: twilio\n",

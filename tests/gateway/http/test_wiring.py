@@ -19,10 +19,12 @@ def test_the_defaults_of_the_configuration_are_those_of_the_judge() -> None:
 
 def test_prices_are_known_by_provider_and_channel(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(CONFIG.read_text().replace("price: {}", "price: {sms: 0.0079 USD, voice: 1 EUR}"))
+    file.write_text(
+        CONFIG.read_text().replace("price: {}", "price: {sms: 0.0079 USD, voice: {default: 1 USD, FR: 2 USD}}")
+    )
     assert _prices(load(file, {}, make_keys=False)) == {
         ("simulator", "sms"): Cost(7_900, "USD"),
-        ("simulator", "voice"): Cost(1_000_000, "EUR"),
+        ("simulator", "voice"): Cost(1_000_000, "USD"),
     }
 
 

@@ -21,6 +21,8 @@ from channels.contract import (
     SendError,
 )
 
+FREE = True
+
 BUILT: list[Carrier] = []
 """Every one that was built, oldest first. A test empties it."""
 

@@ -1,0 +1,46 @@
+"""The limits of a later message: which counters it reserves in, and what is told when one refuses."""
+
+from __future__ import annotations
+
+from gateway.core.model import SendLimit, Verification
+from gateway.service.requests import Limited
+from gateway.service.setup import Setup
+from gateway.store.steps import Counter, Rule
+from gateway.store.steps import Limited as StoreLimited
+from policies import waits
+from policies.model import Limit
+
+
+def counters(v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
+    """The counters of the destination."""
+    return tuple(
+        Counter(
+            key,
+            tuple(Rule(x.amount, x.window, x.shadow, x.waits) for x in limits),
+            limits[0].most,
+            limits[0].longest,
+        )
+        for key, limits in _groups(v, sends_only=sends_only).items()
+    )
+
+
+def refused(setup: Setup, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:
+    """The refusal that the store's answer stands for, counted and logged."""
+    limit = list(_groups(v, sends_only=sends_only).values())[result.counter][result.rule]
+    setup.metrics.limited(v.policy, limit.name, False)
+    setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
+    return limited(limit, result.wait)
+
+
+def limited(limit: Limit | SendLimit, wait: int) -> Limited:
+    """The refusal by this limit for `wait` ms."""
+    return Limited(limit.name, limit.amount, waits.standing(limit.waits, limit.window, wait), wait)
+
+
+def _groups(v: Verification, *, sends_only: bool) -> dict[str, list[SendLimit]]:
+    """The limits by the counter that they share. `sends_only` leaves out what counts only what a person asks for."""
+    groups: dict[str, list[SendLimit]] = {}
+    for limit in v.limits:
+        if not (sends_only and limit.starts):
+            groups.setdefault(limit.key, []).append(limit)
+    return groups
