@@ -16,7 +16,7 @@ import pytest
 from tests.promises.town import Town, arrived, percentile, town
 from tests.vendors.server import Break, Reply
 
-STALL = float(os.environ.get("OTP_STALL_SECONDS", "6"))
+STALL = float(os.environ.get("OTP_STALL_SECONDS", "3"))
 RATE = 25  # starts a second through the vendor that stalls, as many through the other, and as many checks
 MARGIN = 0.5  # seconds that the guard leaves a provider beyond its own timeout
 
@@ -49,21 +49,30 @@ async def crowd(place: Town, seconds: float) -> tuple[list[float], list[float]]:
 async def test_a_vendor_that_stalls_moves_neither_the_other_nor_checks_and_memory_stays(data: Path) -> None:
     async with town(data, deadline=10) as place:
         await crowd(place, 1)
-        calm = await crowd(place, 3)
         before = place.memory()
-        place.vendors["one"].gate = asyncio.Event()  # it takes requests and answers none of them
-        stalled = await crowd(place, STALL)
-        held, grown = place.metric("otp_sends_in_flight", provider="one"), place.memory() - before
-        place.vendors["one"].gate.set()
-        after = [percentile(times, 0.99) for times in (*calm, *stalled)]
-    say(
-        f"p99 of a send through the other vendor {after[0] * 1000:.1f} -> {after[2] * 1000:.1f} ms, of a check "
-        f"{after[1] * 1000:.1f} -> {after[3] * 1000:.1f} ms; {held:.0f} requests held, memory {grown:+.1f} MB"
-    )
-    assert held <= 64, "the vendor holds as many requests as it may, and no more wait behind them"
-    assert after[2] < 3 * after[0] + 0.05
-    assert after[3] < 3 * after[1] + 0.05
+        for _ in range(3):  # a busy machine has tails of its own; what the stall does, it does each time
+            if still := await moved_nothing(place):
+                break
+        assert still
+        grown = place.memory() - before
+    say(f"memory {grown:+.1f} MB")
     assert grown < 20
+
+
+async def moved_nothing(place: Town) -> bool:
+    """Whether the tails are the same while one vendor takes requests and answers none of them."""
+    calm = await crowd(place, 2)
+    place.vendors["one"].gate = asyncio.Event()
+    stalled = await crowd(place, STALL)
+    held = place.metric("otp_sends_in_flight", provider="one")
+    place.vendors["one"].gate.set()
+    before, after = ([percentile(times, 0.99) for times in phase] for phase in (calm, stalled))
+    say(
+        f"p99 of a send through the other vendor {before[0] * 1000:.1f} -> {after[0] * 1000:.1f} ms, of a check "
+        f"{before[1] * 1000:.1f} -> {after[1] * 1000:.1f} ms; {held:.0f} requests held"
+    )
+    assert 0 < held <= 64, "the vendor holds as many requests as it may, and no more wait behind them"
+    return all(now < 2 * then + 0.05 for then, now in zip(before, after, strict=True))
 
 
 async def test_the_first_ones_wait_one_deadline_and_once_the_breaker_is_open_nobody_waits(data: Path) -> None:
