@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonS
 
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _PATTERN = r"[0-9]{1,12}(ms|s|m|h|d)"
-_REMEDY = "write a whole number and a unit, such as 30s, 10m, 24h or 7d"
+_REMEDY = "write a whole number and a unit, such as 200ms, 30s, 10m or 24h"
 
 
 def milliseconds(value: object) -> int:

@@ -74,6 +74,8 @@ def read(text: str) -> Entry:
     plain = text.strip()
     if _PREFIX.fullmatch(plain) or _DOMAIN.fullmatch(plain):
         return Entry(plain)
+    if "*" in plain and "@" in plain:
+        raise Unusable("a star ends the beginning of a number and nothing else: write the domain alone, for all of it")
     try:
         if plain.startswith("+"):
             return Entry(destination.phone(plain).e164)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -77,9 +78,11 @@ def _mapping(name: str, raw: object) -> Raw:
 def _unknown(
     name: str, seen: list[tuple[str, bool]], policies: Mapping[str, Raw], shipped: Mapping[str, Raw]
 ) -> Unresolvable:
-    exists = ", ".join(sorted({*policies, *shipped}))
+    others = sorted({*policies, *shipped} - ({name for name, _ in seen} - {*shipped}))
     where = f"policies.{seen[-1][0]}.extends: " if seen else ""
-    return Unresolvable(f"{where}there is no policy or preset {name!r}: these exist: {exists}")
+    near = get_close_matches(name, others, n=1, cutoff=0.7)
+    remedy = f"did you mean {near[0]!r}?" if near else f"these exist: {', '.join(others)}"
+    return Unresolvable(f"{where}there is no policy or preset {name!r}: {remedy}")
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any], path: str) -> dict[str, Any]:

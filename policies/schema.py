@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from policies.duration import written
 from policies.model import ChannelName
@@ -25,7 +26,16 @@ from policies.rules.route import StepSettings
 from policies.rules.spend import SpendSettings
 from policies.rules.suppression import SuppressionSettings
 
-LimitName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+
+def _limit_name(text: str) -> str:
+    if re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text) is None:
+        raise ValueError("not a usable name: write lower-case letters, digits and hyphens, a letter first, 63 at most")
+    return text
+
+
+LimitName = Annotated[
+    str, AfterValidator(_limit_name), WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"})
+]
 """Limit names appear in RateLimit headers and metrics, so they stay plain."""
 
 

@@ -80,15 +80,19 @@ class Settings(ProviderSettings):
     verify_token: SecretRef = Field(
         description="A word of your own, entered with the callback address in the app's webhook settings."
     )
-    template: str = Field(
-        pattern=r"^[a-z0-9_]{1,512}$", description="The name of the approved authentication template."
-    )
-    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}(_[A-Z]{2,3})?$")], ...] = Field(
+    template: Annotated[
+        str, form(r"[a-z0-9_]{1,512}", "write its name as Meta does: small letters, digits and underscores")
+    ] = Field(description="The name of the approved authentication template.")
+    languages: tuple[
+        Annotated[str, form(r"[a-z]{2,3}(_[A-Z]{2,3})?", "write it with an underscore, such as en or pt_BR")], ...
+    ] = Field(
         min_length=1,
         max_length=100,
         description="The languages that the template is approved in, as Meta writes them; the first is the default.",
     )
-    api_version: str = Field("v23.0", pattern=r"^v[0-9]{1,3}\.[0-9]$", description="The version of the Graph API.")
+    api_version: Annotated[str, form(r"v[0-9]{1,3}\.[0-9]", "write it such as v23.0")] = Field(
+        "v23.0", description="The version of the Graph API."
+    )
 
 
 class Meta:

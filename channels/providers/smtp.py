@@ -36,6 +36,7 @@ from channels.contract import (
     SendError,
 )
 from channels.examination import Finding, ok, refused, unknown
+from channels.providers._senders import form
 from channels.providers._smtp_dkim import DkimSettings, Signer, look_up
 from channels.providers._smtp_replies import Phase, classify
 
@@ -65,7 +66,9 @@ def _server(url: str) -> str:
 class Settings(ProviderSettings):
     """An SMTP account."""
 
-    host: str = Field(min_length=1, pattern=r"^\S+$", description="The mail server's name; its certificate must match.")
+    host: Annotated[
+        str, form(r"[^\s:/]+|[0-9A-Fa-f:.]+", "write the server's name alone: its port has a key of its own")
+    ] = Field(description="The mail server's name; its certificate must match.")
     port: int | None = Field(None, ge=1, le=65535, description="Left out: 465 for tls, 587 for starttls, 25 for none.")
     security: Literal["tls", "starttls", "none"] = Field(
         "starttls", description="tls from the first byte, starttls required before anything is said, or none."
@@ -81,11 +84,11 @@ class Settings(ProviderSettings):
     dkim: DkimSettings | None = Field(
         None, description="Sign with the domain's key, where the server does not. Needs the extra dkim."
     )
-    message_id_domain: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9.-]+$", description="Right-hand side of Message-ID. Left out: the sender's."
+    message_id_domain: Annotated[str, form(r"[A-Za-z0-9.-]+", "write a domain, such as shop.example")] | None = Field(
+        None, description="Right-hand side of Message-ID. Left out: the sender's."
     )
-    local_hostname: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9.:\[\]-]+$", description="The name given in EHLO. Left out: this host's full name."
+    local_hostname: Annotated[str, form(r"[A-Za-z0-9.:\[\]-]+", "write this host's full name")] | None = Field(
+        None, description="The name given in EHLO. Left out: this host's full name."
     )
     idle: float = Field(
         30.0, ge=0, le=600, description="Seconds that an unused connection is kept for the next message."

@@ -35,6 +35,7 @@ from channels.contract import (
 )
 from channels.examination import Finding, Inquiry, ok, unknown
 from channels.providers._reading import json_object, price
+from channels.providers._senders import form
 from channels.signing import fresh
 from channels.transport import Reply, Transport, refused
 
@@ -46,7 +47,7 @@ LIFETIME = (30, 3600)
 _CODE = re.compile(r"[0-9]{4,8}")
 _FLOOD = re.compile(r"FLOOD_WAIT_([0-9]{1,6})")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SENDER = r"^[A-Za-z][A-Za-z0-9_]{3,31}$"
+_SENDER = r"[A-Za-z][A-Za-z0-9_]{3,31}"
 _CALLBACK_BYTES = 256
 _CURRENCY = "USD"  # Telegram states its price in dollars; that a credit of the balance is one is unverified
 
@@ -69,7 +70,7 @@ class Settings(ProviderSettings):
     secondary_access_token: SecretRef | None = Field(
         None, description="Another token whose reports are accepted as well, while the tokens are being rotated."
     )
-    sender_username: Annotated[str, Field(pattern=_SENDER)] | None = Field(
+    sender_username: Annotated[str, form(_SENDER, "write the channel's name without its @ and spaces")] | None = Field(
         None, description="A verified Telegram channel of the same account to send from, without its @."
     )
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.config.fault import Path, instead
+from gateway.config.fault import Path, instead, near
 from gateway.config.reader import Document
 from gateway.config.shape import Shape, at, bare, described, entry, fields
+from policies.duration import milliseconds
 
 Model = TypeVar("Model", bound=BaseModel)
 Said = tuple[str, str]
@@ -39,9 +40,28 @@ def judged(shape: type[Model], raw: object, *, strict: bool) -> tuple[Model | No
         model = TypeAdapter(shape).validate_json(json.dumps(raw), strict=strict)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        found = [complaint for detail in details for complaint in _complaints(detail, shape, raw)]
-        return None, [*truths.values(), *(complaint for complaint in found if complaint[0] not in truths)]
+        found = [complaint for detail in _telling(details) for complaint in _complaints(detail, shape, raw)]
+        told = {complaint[0] for complaint in found}
+        return None, [*found, *(complaint for place, complaint in truths.items() if place not in told)]
     return (None if truths else model), list(truths.values())
+
+
+def _telling(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Less what follows from another fault: a list whose entries are wrong is not too short, and a key that is
+    misspelled is not missing."""
+    places = {detail["loc"] for detail in details}
+    misspelled = {
+        (*detail["loc"][:-1], key)
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+        for key in near(str(detail["loc"][-1]), [str(d["loc"][-1]) for d in details if d["type"] == "missing"])
+    }
+    for detail in details:
+        loc = detail["loc"]
+        beneath = any(len(place) > len(loc) and place[: len(loc)] == loc for place in places)
+        follows = (detail["type"] == "too_short" and beneath) or (detail["type"] == "missing" and loc in misspelled)
+        if not follows:
+            yield detail
 
 
 def _truths(raw: object, shape: Shape, place: Path = ()) -> Iterator[Path]:
@@ -93,18 +113,53 @@ def _translated(detail: ErrorDetails, shape: Shape, place: Path) -> Said:
     if kind == "missing":
         return "is missing", f"write it: {_lowered(described(shape, place))}" if described(shape, place) else "write it"
     if kind == "extra_forbidden":
-        return "there is no such key", instead(str(place[-1]), fields(at(shape, place[:-1])) or ())
+        return _unknown(str(place[-1]), at(shape, place[:-1]))
     if kind in ("literal_error", "enum"):
         return _choice(detail, place, shape)
     if kind == "model_type":
-        return _section(at(shape, place))
+        return _glued(detail["input"]) or _section(at(shape, place))
+    if kind in _NOT_TEXT:
+        return _measured(detail["input"], whole=kind.startswith("int")) or _glued(detail["input"]) or _KINDS[kind]({})
     if kind in _KINDS:
         return _KINDS[kind](detail.get("ctx", {}))
     return _lowered(detail["msg"]), ""
 
 
 def _lowered(text: str) -> str:
-    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+def _unknown(key: str, shape: Shape) -> Said:
+    """A key that isn't there: misspelled, or written in the wrong place, as an indentation does that is forgotten."""
+    known = fields(shape) or {}
+    if {"env", "file"} <= set(known):
+        return "there is no such key", _WHERE
+    owners = [name for name, found in known.items() if key in (fields(found.annotation) or ())]
+    if owners and not near(key, known):
+        return "there is no such key here", f"write it under {' or '.join(owners)}, further in"
+    return "there is no such key", instead(key, known)
+
+
+def _glued(value: object) -> Said | None:
+    """Where a space is forgotten, YAML sees one piece of text."""
+    found = re.match(r"(-)\S|[A-Za-z_]+(:)\S", value) if isinstance(value, str) else None
+    if not found:
+        return None
+    sign = "hyphen" if found[1] else "colon"
+    return f"YAML reads it as one piece of text, because no space follows the {sign}", f"write a space after the {sign}"
+
+
+def _measured(value: object, *, whole: bool) -> Said | None:
+    """A number that is written with its unit."""
+    text = value if isinstance(value, str) else ""
+    if share := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?) ?%", text):
+        number = float(share[1])
+        return "must be a number and no percentage", f"write {number if whole else number / 100:g}"
+    if re.fullmatch(r"[0-9]{1,9}(ms|s|m|h)", text):
+        return "must be a number without a unit", f"write it in seconds, as {_number(milliseconds(text) / 1000):g}"
+    if re.fullmatch(r"[0-9]{1,9} ?[kKMG]i?B?", text):
+        return "must be a number without a unit", "write it whole, in digits alone"
+    return None
 
 
 def _choice(detail: ErrorDetails, place: Path, shape: Shape) -> Said:
@@ -113,16 +168,15 @@ def _choice(detail: ErrorDetails, place: Path, shape: Shape) -> Said:
     if not isinstance(value, str) or len(value) > 40 or not value.isprintable():
         return "is none of the values that it can have", f"write one of {', '.join(choices)}"
     key = place[-1] if place else ""
-    fixed = key in (fields(at(shape, place[:-1])) or ())
+    fixed = key in (fields(at(shape, place[:-1])) or ()) and not re.search(r"s$|_", str(key))
     kind = f"{'an' if str(key)[0] in 'aeiou' else 'a'} {key}" if fixed else "known here"
     return f"{value!r} is not {kind}", instead(value, choices)
 
 
 def _section(shape: Shape) -> Said:
     known = fields(shape) or {}
-    if set(known) == {"env", "file"}:
-        problem = "a secret is never written in the configuration"
-        return problem, "write where it is: {env: NAME} for an environment variable, or {file: PATH}"
+    if {"env", "file"} <= set(known):
+        return "a secret is never written in the configuration", _WHERE
     return "must be a section with keys of its own", f"write one or more of {', '.join(known)} under it"
 
 
@@ -140,12 +194,16 @@ def _fixed(problem: str, remedy: str) -> Callable[[Mapping[str, Any]], Said]:
     return lambda _: (problem, remedy)
 
 
+_WHERE = "write where it is: {env: NAME} for an environment variable, or {file: PATH}"
 _WHOLE = _fixed("must be a whole number", "write digits, without quotes")
 _NUMBER = _fixed("must be a number", "write digits, without quotes")
 _TEXT = _fixed("must be text", "write it in quotes")
 _TRUTH = _fixed("must be true or false", "write one of the two, without quotes")
 _LIST = _fixed("must be a list", "write [one, another], or one entry per line after a hyphen")
 _MAPPING = _fixed("must be a section with keys of its own", "write them under it, each as key: value")
+
+_NOT_TEXT = ("int_type", "int_parsing", "float_type", "float_parsing", "list_type", "tuple_type")
+"""Where a text says more about the mistake than that it is one."""
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
     "int_type": _WHOLE,

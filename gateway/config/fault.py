@@ -56,10 +56,15 @@ def named(key: str) -> str:
     return key if _PLAIN.fullmatch(key) else repr(key[:40])
 
 
+def near(wrong: str, known: Iterable[str]) -> list[str]:
+    """The name that was probably meant, if there is one."""
+    names = {name.lower(): name for name in known}
+    return [names[name] for name in get_close_matches(wrong.lower(), names, n=1, cutoff=0.7)]
+
+
 def instead(wrong: str, known: Iterable[str]) -> str:
     """The remedy for a name that does not exist: the one that was probably meant, or all that there are."""
     names = [str(name) for name in known]
-    near = get_close_matches(wrong.lower(), [name.lower() for name in names], n=1, cutoff=0.7)
-    if near:
-        return f"did you mean {next(name for name in names if name.lower() == near[0])!r}?"
+    if meant := near(wrong, names):
+        return f"did you mean {meant[0]!r}?"
     return f"write {'one of ' if len(names) > 1 else ''}{', '.join(names)}" if names else "take it out"

@@ -14,7 +14,7 @@ from channels.contract import SecretRef
 from channels.wording import check_brand
 from gateway.core.codes import Malformed, normalise
 from policies import destination
-from policies.duration import Duration, within
+from policies.duration import Duration, within, written
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -74,6 +74,8 @@ def _sha256(text: str) -> str:
         raise ValueError(
             "the key itself is never written in the configuration: write what `otp-gateway keys hash` says"
         )
+    if re.fullmatch(r"[0-9a-f]{64}", text.lower()) and text != text.lower():
+        raise ValueError("has capital letters: write them small, as `otp-gateway keys new` prints them")
     if re.fullmatch(r"[0-9a-f]{64}", text) is None:
         raise ValueError("not a SHA-256: write the 64 hexadecimal digits that `otp-gateway keys new` prints")
     return text
@@ -204,8 +206,10 @@ class EngineSettings(_Section):
     @model_validator(mode="after")
     def _replayable(self) -> Self:
         if self.idempotency > self.tombstone:
+            said = "tombstone" if "tombstone" in self.model_fields_set else "idempotency"
             raise ValueError(
-                "idempotency outlasts tombstone, so that a repeat could find nothing: write less than that"
+                f"{said}: idempotency ({written(self.idempotency)}) outlasts tombstone ({written(self.tombstone)}), so "
+                "that a repeat could find nothing: write a shorter idempotency, or a longer tombstone"
             )
         return self
 

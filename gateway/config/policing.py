@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.config import listings
-from gateway.config.explain import judged, split
-from gateway.config.fault import Path, instead
+from gateway.config.explain import Complaint, judged, split
+from gateway.config.fault import Path, instead, near
 from gateway.config.reader import Document
 from gateway.config.shape import entry
 from policies.engine import Policy, compile_policy
@@ -49,15 +49,29 @@ def _settle(name: str, policies: Raw, document: Document) -> PolicySettings | No
         _unresolvable(name, str(error), document)
         return None
     settings, complaints = judged(PolicySettings, said, strict=False)
-    for place, problem, remedy in complaints:
+    for place, problem, remedy in _misnamed(said.get("limits"), complaints):
         document.complain(("policies", _writer(name, place, policies), *place), problem, remedy)
     return settings
+
+
+def _misnamed(limits: object, complaints: list[Complaint]) -> list[Complaint]:
+    """A limit that says only what is different, under a name that differs from the extended one's, is one mistake."""
+    lacking = {place[:2] for place, problem, _ in complaints if problem == "is missing" and place[2:] == ("per",)}
+    whole = [str(name) for name in limits if ("limits", name) not in lacking] if isinstance(limits, Mapping) else []
+    meant = {place: near(str(place[1]), whole) for place in lacking}
+    told = [
+        (place, "there is no limit of this name to change", f"did you mean {known[0]!r}?")
+        for place, known in meant.items()
+        if known
+    ]
+    return told + [complaint for complaint in complaints if not meant.get(complaint[0][:2])]
 
 
 def _unresolvable(name: str, message: str, document: Document) -> None:
     placed = _PLACED.fullmatch(message)
     path = placed["path"].split(".") if placed else [name]
-    problem, remedy, *_ = [*re.split(r": (?=these exist)|; (?=let )", placed["said"] if placed else message), ""]
+    said = placed["said"] if placed else message
+    problem, remedy, *_ = [*re.split(r": (?=these exist|did you mean)|; (?=let )", said), ""]
     document.complain(("policies", *path), problem, remedy)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from gateway.config.fault import Fault, Path, dotted
+from gateway.config.syntax import syntax
 
 LARGEST = 1024 * 1024
 """Bytes of a configuration file."""
@@ -120,7 +121,7 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
         problem, remedy = f"this is nested more than {DEEPEST} levels deep", "make it flatter"
         document.faults.append(Fault(error.line, "", problem, remedy))
     except yaml.MarkedYAMLError as error:
-        document.faults.append(_syntax(error))
+        document.faults.append(syntax(error))
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         remedy = "take it out, or write it in double quotes as an escape"
@@ -131,17 +132,6 @@ def _compose(text: str, document: Document) -> yaml.Node | None:
 def _ordinal(error: yaml.reader.ReaderError) -> int:
     character: Any = error.character  # a code point in PyYAML 6, a character in some of its types
     return character if isinstance(character, int) else ord(character)
-
-
-def _syntax(error: yaml.MarkedYAMLError) -> Fault:
-    mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else 0
-    problem = error.problem or "the YAML can't be read"
-    if "'\\t'" in problem:
-        return Fault(line, "", "a tab stands where YAML wants spaces", "indent with spaces")
-    if "but found another document" in problem:
-        return Fault(line, "", "a second document begins here (---)", "keep one document in the file")
-    return Fault(line, "", f"this is not YAML: {problem}", "look at this line and the one above it")
 
 
 def _value(node: yaml.Node, path: Path, document: Document) -> Any:
@@ -183,6 +173,8 @@ def _key(node: yaml.Node, path: Path, document: Document) -> str | None:
     if node.tag in (f"{_TAG}bool", f"{_TAG}null"):
         meaning = "nothing" if node.tag.endswith("null") else "a truth value"
         document.refuse((*path, key), line, f"YAML reads this unquoted key as {meaning}", f'write "{key}" in quotes')
+    if node.tag == f"{_TAG}merge":
+        document.refuse((*path, key), line, "merged keys (<<) are not read here", "write them out")
     if _unprintable(key):
         document.refuse((*path, key), line, "a key has characters that can't be shown", "take them out")
     return key

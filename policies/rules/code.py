@@ -77,7 +77,8 @@ class CodeRules(BaseModel):
     def _resendable(self) -> Self:
         if self.cooldown >= self.expiry:
             raise ValueError(
-                f"cooldown {written(self.cooldown)} outlasts the code ({written(self.expiry)}): nobody could ask again"
+                f"cooldown: {written(self.cooldown)} outlasts the code, so that nobody could ask again: write "
+                f"less than {written(self.expiry)}"
             )
         return self
 

@@ -19,20 +19,33 @@ def _country_code(value: object) -> str:
     if value is False:
         raise ValueError('YAML reads an unquoted NO as false: write "NO" in quotes for Norway')
     if not isinstance(value, str):
-        raise ValueError('a country is a string: write its two letters, such as US, or "001" in quotes')
+        raise ValueError('not a country code: write its two letters and no calling code, or "001" in quotes')
     if value not in SUPPORTED_REGIONS and value != _NETWORKS:
-        known = value.upper() in SUPPORTED_REGIONS
-        remedy = (
-            f"write {value.upper()}" if known else 'write ISO 3166 letters, such as US, or "001" for global networks'
-        )
+        meant = _MEANT.get(value.upper(), value.upper())
+        known = meant in SUPPORTED_REGIONS
+        remedy = f"write {meant}" if known else 'write ISO 3166 letters, such as US, or "001" for global networks'
         raise ValueError(f"not a country code: {remedy}")
+    return value
+
+
+_MEANT = {"UK": "GB", "EL": "GR", "USA": "US", "UAE": "AE", "KSA": "SA"}
+"""What people write for a country, and ISO 3166-1 doesn't."""
+
+
+def _countries(value: object) -> object:
+    if value in ("all", "any", "*"):
+        raise ValueError("every country is not written as a list: write default: allow")
     return value
 
 
 CountryCode = Annotated[
     str, BeforeValidator(_country_code), WithJsonSchema({"type": "string", "pattern": "^([A-Z]{2}|001)$"})
 ]
-Countries = Annotated[frozenset[CountryCode], PlainSerializer(sorted, return_type=list[str])]
+Countries = Annotated[
+    frozenset[CountryCode],
+    BeforeValidator(_countries, json_schema_input_type=frozenset[CountryCode]),
+    PlainSerializer(sorted, return_type=list[str]),
+]
 """A set of countries; sorted when written, so that one content has one revision."""
 
 PhoneChannel = Literal["sms", "voice", "whatsapp", "telegram"]

@@ -25,7 +25,7 @@ def _several(value: object) -> object:
 def _in_order(payers: tuple[Payer, ...]) -> tuple[Payer, ...]:
     """One order for one meaning, so that writing [country, app] for [app, country] doesn't empty the purses."""
     if _EVERYTHING in payers and len(payers) > 1:
-        raise ValueError("per: everything is one purse for all: write it alone, or leave it out of the list")
+        raise ValueError("everything is one purse for all: write it alone, or leave it out of the list")
     return tuple(sorted(dict.fromkeys(payers)))
 
 

@@ -294,8 +294,8 @@ def test_neither_the_provider_nor_its_settings_show_a_secret(meta: Meta) -> None
             "write the phone number ID, digits only: WhatsApp Manager, API Setup; not the number itself",
         ),
         ({"languages": []}, "at least 1 item"),
-        ({"languages": ["pt-BR"]}, "should match pattern"),
-        ({"template": "Login code"}, "should match pattern"),
+        ({"languages": ["pt-BR"]}, "write it with an underscore, such as en or pt_BR"),
+        ({"template": "Login code"}, "write its name as Meta does: small letters, digits and underscores"),
         ({"access_token": "in the clear"}, "SecretRef"),
     ],
 )

@@ -244,8 +244,8 @@ async def test_mail_servers_call_nobody_back() -> None:
         ({"from_address": "a@x.example\n"}, "write one address, like"),
         ({"from_address": "jörg@x.example"}, "write the sender's address in ASCII"),
         ({"reply_to": "nobody"}, "write one address, like"),
-        ({"message_id_domain": "a>b"}, "should match pattern"),
-        ({"local_hostname": "a b"}, "should match pattern"),
+        ({"message_id_domain": "a>b"}, "write a domain, such as shop.example"),
+        ({"local_hostname": "a b"}, "write this host's full name"),
         ({"port": 0}, "greater than or equal to 1"),
     ],
 )

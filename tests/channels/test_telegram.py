@@ -242,7 +242,7 @@ def test_neither_the_provider_nor_its_settings_show_a_secret(telegram: Telegram)
 
 @pytest.mark.parametrize("username", ["@shop", "1shop", "sho", "a b c d"])
 def test_a_sender_is_a_username_without_its_at_sign(username: str) -> None:
-    with pytest.raises(ValueError, match="should match pattern"):
+    with pytest.raises(ValueError, match="write the channel's name without its @"):
         settings(sender_username=username)
 
 

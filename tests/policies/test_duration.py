@@ -25,7 +25,7 @@ def test_a_length_is_read_in_milliseconds_and_a_plain_number_is_seconds(text: ob
 def test_anything_else_is_refused_with_what_to_write(value: object) -> None:
     with pytest.raises(ValueError) as refused:
         milliseconds(value)
-    expected = "not a length of time: write a whole number and a unit, such as 30s, 10m, 24h or 7d"
+    expected = "not a length of time: write a whole number and a unit, such as 200ms, 30s, 10m or 24h"
     assert str(refused.value) == expected
 
 

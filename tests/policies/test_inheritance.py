@@ -61,7 +61,7 @@ def test_resolving_changes_none_of_what_it_reads() -> None:
 REFUSED: list[tuple[dict[str, Any], str]] = [
     (
         {"login": {"extends": "defautl"}},
-        "policies.login.extends: there is no policy or preset 'defautl': these exist: default, login, strict",
+        "policies.login.extends: there is no policy or preset 'defautl': did you mean 'default'?",
     ),
     (
         {"login": {"extends": "a"}, "a": {"extends": "b"}, "b": {"extends": "a"}},

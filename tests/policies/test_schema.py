@@ -29,7 +29,7 @@ def faults(text: str) -> list[str]:
     return [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in refused.value.errors()]
 
 
-LENGTH = "not a length of time: write a whole number and a unit, such as 30s, 10m, 24h or 7d"
+LENGTH = "not a length of time: write a whole number and a unit, such as 200ms, 30s, 10m or 24h"
 
 REFUSED: dict[str, str] = {
     SMS + "cuontries: {}": "cuontries: Extra inputs are not permitted",
@@ -40,7 +40,8 @@ REFUSED: dict[str, str] = {
     SMS + "code: {length: 3, allow_weak_codes: true}": "code.length: Input should be greater than or equal to 4",
     SMS + "code: {length: 11}": "code.length: Input should be less than or equal to 10",
     SMS + "code: {alphabet: emoji}": "code.alphabet: Input should be 'digits', 'letters' or 'alphanumeric'",
-    SMS + "code: {expiry: 10}": "code: Value error, cooldown 30s outlasts the code (10s): nobody could ask again",
+    SMS + "code: {expiry: 10}": "code: Value error, cooldown: 30s outlasts the code, so that nobody could ask "
+    "again: write less than 10s",
     SMS + "code: {expiry: soon}": f"code.expiry: Value error, {LENGTH}",
     SMS + "code: {expiry: 25h}": "code.expiry: Value error, 25h is out of range: write something from 1s to 24h",
     SMS + "code: {expiry: 601}": ": Value error, code.expiry: 601s is too long: at most 10m, or 24h by email only with "
@@ -59,8 +60,8 @@ REFUSED: dict[str, str] = {
     SMS + "guesses: {amount: 101}": "guesses.amount: Input should be less than or equal to 100",
     SMS + "guesses: {window: 1s}": "guesses.window: Value error, 1s is out of range: write something from 1m to 31d",
     # limits
-    SMS + "limits: {Bad Name: {per: ip, amount: 1, window: 1h}}": "limits.Bad Name.[key]: String should match pattern "
-    "'^[a-z][a-z0-9-]{0,62}$'",
+    SMS + "limits: {Bad Name: {per: ip, amount: 1, window: 1h}}": "limits.Bad Name.[key]: Value error, not a usable "
+    "name: write lower-case letters, digits and hyphens, a letter first, 63 at most",
     SMS + "limits: {a: {per: carrier, amount: 1, window: 1h}}": "limits.a.per.0: Input should be 'destination', 'ip', "
     "'device', 'app', 'country', 'prefix' or 'everything'",
     SMS
@@ -83,12 +84,10 @@ REFUSED: dict[str, str] = {
     SMS
     + "countries: {allow: [US, NO]}": 'countries.allow.1: Value error, YAML reads an unquoted NO as false: write "NO"'
     " in quotes for Norway",
-    SMS + "countries: {allow: [001]}": "countries.allow.0: Value error, a country is a string: write its two letters, "
-    'such as US, or "001" in quotes',
+    SMS + "countries: {allow: [001]}": "countries.allow.0: Value error, not a country code: write its two letters and "
+    'no calling code, or "001" in quotes',
     SMS + "countries: {allow: [us]}": "countries.allow.0: Value error, not a country code: write US",
-    SMS
-    + "countries: {allow: [UK]}": "countries.allow.0: Value error, not a country code: write ISO 3166 letters, such "
-    'as US, or "001" for global networks',
+    SMS + "countries: {allow: [UK]}": "countries.allow.0: Value error, not a country code: write GB",
     SMS + "countries: {rules: {NO: {}}}": "countries.rules.0.[key]: Value error, YAML reads an unquoted NO as false: "
     'write "NO" in quotes for Norway',
     SMS

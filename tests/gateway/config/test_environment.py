@@ -82,6 +82,9 @@ def test_an_empty_value_is_null(tmp_path: Path) -> None:
     assert loaded(tmp_path, OTP_GATEWAY__SERVER__PUBLIC_URL="").config.server.public_url is None
 
 
+COMMAS = "put a comma between its entries, and a text that has a colon in quotes"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "answer"),
     [
@@ -98,7 +101,11 @@ def test_an_empty_value_is_null(tmp_path: Path) -> None:
             'metrics.enabled: YAML reads an unquoted yes as true. Write "yes" in quotes for the word, or true.',
         ),
         ("LOG__LEVEL", "loud", "log.level: 'loud' is not a level. Write one of debug, info, warning, error."),
-        ("SERVER__TRUSTED_PROXIES", "[10.0.0.0/8", "this is not YAML: expected ',' or ']', but got '<stream end>'."),
+        (
+            "SERVER__TRUSTED_PROXIES",
+            "[10.0.0.0/8",
+            f"the bracket that is opened here is not closed. Close it with ], {COMMAS}.",
+        ),
         (
             "PROVIDERS__SIM__HISTORI",
             "1",

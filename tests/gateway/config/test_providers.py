@@ -72,7 +72,6 @@ def test_a_provider_from_outside_the_tree_is_faulted_by_its_own_schema(pigeons: 
     with pytest.raises(Invalid) as invalid:
         loaded(pigeons, TEXT.replace("MODE", "development").replace("loft: roof", "lofts: roof"))
     assert [fault.text("config.yaml") for fault in invalid.value.faults] == [
-        "config.yaml:4: providers.birds.loft: is missing. Write it: where the pigeons live.",
         "config.yaml:4: providers.birds.lofts: there is no such key. Did you mean 'loft'?",
     ]
 
