@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -39,9 +40,9 @@ def _unb64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def new_id(shard: int) -> str:
+def new_id(shard: int, randbytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A verification id: its shard and 128 random bits."""
-    return ID_PREFIX + _b64(bytes([shard]) + secrets.token_bytes(_ID_RANDOM))
+    return ID_PREFIX + _b64(bytes([shard]) + randbytes(_ID_RANDOM))
 
 
 def shard_of(verification_id: str) -> int | None:
@@ -73,10 +74,12 @@ class Callee:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All keys in one place. `sealing` is ordered: the first seals, all of them open."""
+    """All keys in one place. `sealing` is ordered: the first seals, all of them open. `random` makes ids, codes and
+    nonces: the system's randomness, but in a simulation that must run the same way twice."""
 
     lookup: bytes = field(repr=False)
     sealing: Mapping[str, bytes] = field(repr=False)
+    random: random.Random = field(default_factory=secrets.SystemRandom, repr=False)
     _keys: dict[str, _SealingKey] = field(default_factory=dict, repr=False)
     _lookup: dict[str, bytes] = field(default_factory=dict, repr=False)
 
@@ -131,7 +134,7 @@ class Keyring:
         return {key_id: self.digest(key_id, verification, code) for key_id in self._keys}
 
     def seal(self, verification: str, plain: bytes) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
+        nonce = self.random.randbytes(_NONCE)
         return nonce + self._keys[self.active].aead.encrypt(nonce, plain, verification.encode())
 
     def open(self, key_id: str, verification: str, sealed: bytes) -> bytes:

@@ -37,12 +37,12 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     codes.Malformed for an app's own code."""
     to = to.aimed(decision.steps[0].channel)
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
-    verification = new_id(shard)
+    verification = new_id(shard, setup.keys.random.randbytes)
     decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number))
     fixed = trial.code(setup, to.number, to.address)
     decision = trial.aimed(decision) if fixed else decision
     secrets = Secrets(
-        request.code or fixed or codes.make(decision.code.length, decision.code.alphabet),
+        request.code or fixed or codes.make(decision.code.length, decision.code.alphabet, setup.keys.random.randrange),
         to.number,
         to.address,
         request.domain,
@@ -96,13 +96,13 @@ def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
 
 def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     """A new code in place of the one that went out."""
-    policy = setup.policies.get(v.policy)
+    policy, below = setup.policies.get(v.policy), setup.keys.random.randrange
     if fixed := trial.code(setup, secrets.phone, secrets.email):
         code = fixed
     elif policy and policy.revision == v.revision:
-        code = codes.make(max(policy.code.length, len(secrets.code)), policy.code.alphabet)
+        code = codes.make(max(policy.code.length, len(secrets.code)), policy.code.alphabet, below)
     else:  # the policy was changed since: whoever waits for a code of one form is not sent another
-        code = codes.make(len(secrets.code), alphabet(secrets.code))
+        code = codes.make(len(secrets.code), alphabet(secrets.code), below)
     sealed = setup.keys.seal(v.id, pack_secrets(replace(secrets, code=code)))
     return Reseal({**_code(setup, v.id, code), "h": sealed})
 
