@@ -8,17 +8,27 @@ from gateway.service import Engine, Setup
 from gateway.store.document import Stored
 from gateway.store.steps import Claimed, Unavailable
 
+_SWEPT = 100
+"""Keys that are looked at in one sweep: with one each second, a million in under three hours for every process."""
+
 
 class Worker:
     """Looks for due timers when the next one falls due, and at least every `poll` seconds, because other processes set
     timers too. At most `batch` are taken at once, and no more are claimed while that many are being worked on or this
-    process has all the sends under way that it may have."""
+    process has all the sends under way that it may have.
 
-    def __init__(self, setup: Setup, engine: Engine, *, poll: float = 0.2, batch: int = 64) -> None:
+    Every `sweep` seconds it also looks at some keys of the store, all of them in turn, for what is pending without a
+    timer: no step leaves that behind, so whatever is found was lost by the store, or by a bug of ours.
+    """
+
+    def __init__(self, setup: Setup, engine: Engine, *, poll: float = 0.2, batch: int = 64, sweep: float = 1.0) -> None:
         self._setup = setup
         self._engine = engine
         self._poll = poll
         self._batch = batch
+        self._sweep = sweep
+        self._sweep_at = 0.0
+        self._cursor = 0
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -30,6 +40,7 @@ class Worker:
         """Work until `stop`. Never raises: a store that is away is tried again."""
         while not self._stopping.is_set():
             pause = await self._round()
+            await self._sweep_some()
             try:
                 async with asyncio.timeout(pause):
                     await self._stopping.wait()
@@ -69,6 +80,21 @@ class Worker:
             return 0
         until_next = (claimed.next_due - self._setup.store.now()) / 1000 if claimed.next_due else self._poll
         return min(max(until_next, 0.001), self._poll)
+
+    async def _sweep_some(self) -> None:
+        setup, now = self._setup, asyncio.get_running_loop().time()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + self._sweep
+        try:
+            swept = await setup.store.sweep(self._cursor, _SWEPT, setup.pace.lease)
+        except Unavailable as fault:
+            setup.log.warning("store.failed", operation="sweep", fault=str(fault))
+            return
+        self._cursor = swept.cursor
+        for verification in swept.armed:
+            setup.metrics.orphan()
+            setup.log.error("timer.missing", verification=verification)
 
     async def _claim(self, batch: int) -> Claimed:
         setup = self._setup

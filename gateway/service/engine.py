@@ -45,6 +45,7 @@ class Turned:
 
     stored: Stored
     send: Attempt | None
+    since: float = 0  # the store's `elapsed` from which the lease of that message counts
 
 
 class Engine:
@@ -76,9 +77,10 @@ class Engine:
     def full(self) -> bool:
         return len(self._tasks) >= self._setup.most_sends
 
-    def carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None = None) -> None:
-        """Send this attempt, and whatever its failure leads to, in the background."""
-        task = asyncio.create_task(self._carry(stored, attempt, secrets))
+    def carry(self, stored: Stored, attempt: Attempt, since: float, secrets: Secrets | None = None) -> None:
+        """Send this attempt, and whatever its failure leads to, in the background. `since` is the store's `elapsed` at
+        which it was asked to write the attempt down: the lease counts from then, or later."""
+        task = asyncio.create_task(self._carry(stored, attempt, since, secrets))
         self._tasks[task] = stored.verification.id
         task.add_done_callback(self._done)
 
@@ -107,13 +109,13 @@ class Engine:
         Raises Unknown, Unavailable, Contended, and machine.Unreachable for a resend.
         """
         for _ in range(_COMMIT_TRIES):
-            before, now = stored.verification, self._setup.store.now()
+            before, now, since = stored.verification, self._setup.store.now(), self._setup.store.elapsed()
             turn = machine.apply(before, event, now, self._setup.pace)
             if turn == (before, ()):
                 return Turned(stored, None)
             turn, result = await self._write(stored, event, turn, now, by_person, reseal)
             if isinstance(result, Committed):
-                return await self._allowed(self._turned(stored, turn, now, result, reseal), result)
+                return await self._allowed(self._turned(stored, turn, now, result, since, reseal), result)
             stored = result.stored
         raise Contended
 
@@ -173,7 +175,13 @@ class Engine:
         return limited, f"limit:{limited.limit}"
 
     def _turned(
-        self, stored: Stored, turn: machine.Turn, now: int, committed: Committed, reseal: Reseal | None = None
+        self,
+        stored: Stored,
+        turn: machine.Turn,
+        now: int,
+        committed: Committed,
+        since: float,
+        reseal: Reseal | None = None,
     ) -> Turned:
         v, effects = turn
         v = replace(v, version=stored.verification.version + 1, resend_at=committed.again)
@@ -182,7 +190,7 @@ class Engine:
             stored = replace(stored, key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
         self._tell(v, effects, now)
         send = _send_of(turn)
-        return Turned(stored, send.attempt if send else None)
+        return Turned(stored, send.attempt if send else None, since)
 
     async def due(self, stored: Stored) -> None:
         """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed
@@ -190,13 +198,13 @@ class Engine:
         down what became of its send: the claim was then a longer lease."""
         if stored.verification.id in self._tasks.values():
             return
-        before, now = stored.verification, self._setup.store.now()
+        before, now, since = stored.verification, self._setup.store.now(), self._setup.store.elapsed()
         event: Event = machine.Due()
         turn = machine.apply(before, event, now, self._setup.pace)
         send = _send_of(turn)
         if send and send.again:
             if not await self._opted_out_since(before, send.attempt):
-                await self._again(stored, send.attempt, now)
+                await self._again(stored, send.attempt, now, since)
                 return
             event = _opted_out(send.attempt)
             turn = machine.apply(before, event, now, self._setup.pace)
@@ -204,11 +212,11 @@ class Engine:
         if isinstance(result, Conflict):
             self._lost(before)
             return
-        turned = await self._allowed(self._turned(stored, turn, now, result), result)
+        turned = await self._allowed(self._turned(stored, turn, now, result, since), result)
         if turned.send:
-            self.carry(turned.stored, turned.send)
+            self.carry(turned.stored, turned.send, turned.since)
 
-    async def _again(self, stored: Stored, attempt: Attempt, now: int) -> None:
+    async def _again(self, stored: Stored, attempt: Attempt, now: int, since: float) -> None:
         """Send what another process may have died over, if nothing has happened since the claim: a process that was
         stopped between its claim and this line must not send after an approval. The first try may have been paid for,
         so this one is charged as well, whatever the caps say, and never given back."""
@@ -216,7 +224,8 @@ class Engine:
         result = await self._commit(stored, (stored.verification, ()), now, (), None, spend)
         if isinstance(result, Committed):
             spending.tell(self._setup, stored.verification, spend, result.paid)
-            self.carry(self._turned(stored, (stored.verification, ()), now, result).stored, attempt)
+            turned = self._turned(stored, (stored.verification, ()), now, result, since)
+            self.carry(turned.stored, attempt, since)
         else:
             self._lost(stored.verification)
 
@@ -259,17 +268,25 @@ class Engine:
         except Unavailable as fault:  # their leases then end by themselves
             self._setup.log.warning("store.failed", operation="release", fault=str(fault))
 
-    async def _carry(self, stored: Stored, attempt: Attempt, secrets: Secrets | None) -> None:
+    async def _carry(self, stored: Stored, attempt: Attempt, since: float, secrets: Secrets | None) -> None:
         # `secrets` stay the right ones: a resend, which may make a new code, also makes a newer attempt, and what is
         # heard of an older one then leads to no further message.
         next_attempt: Attempt | None = attempt
         while next_attempt:
+            if self._too_late(since):
+                self._lost(stored.verification)
+                return
             event = await self._send(stored, next_attempt, secrets or self.secrets(stored))
             turned = await self._written(stored, event)
-            stored, next_attempt = turned.stored, turned.send
+            stored, next_attempt, since = turned.stored, turned.send, turned.since
             if self._draining and next_attempt:
                 await self._release([stored.verification.id])  # the next message is another process's
                 return
+
+    def _too_late(self, since: float) -> bool:
+        """Whether this process stood still, or waited for the store, for so much of its lease that another one may be
+        about to send the same message, or the verification may have ended. When the lease is over, another sends it."""
+        return 2 * (self._setup.store.elapsed() - since) > self._setup.pace.lease
 
     async def _written(self, stored: Stored, event: Event) -> Turned:
         """Write a send's outcome down, even if the store is away for a while: a message that went out and is not

@@ -136,7 +136,7 @@ class Reports:
         same = turned.stored is stored
         self._setup.metrics.callback(provider, "duplicate" if same else "accepted")
         if turned.send:
-            self._engine.carry(turned.stored, turned.send)
+            self._engine.carry(turned.stored, turned.send, turned.since)
 
     async def _answer(self, carrier: Carrier, callee: Callee, *, wanted: bool) -> Answer:
         """What to speak. Nothing once the verification has ended: the call then hangs up."""

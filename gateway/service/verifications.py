@@ -119,12 +119,12 @@ class Verifications:
                 return excuse
             traffic.started(setup, question, refused=decision.refusal.rule)
             raise self._denied(request, decision, decision.refusal)
-        draft = self._draft(request, decision, to, question.listed)
+        draft, since = self._draft(request, decision, to, question.listed), setup.store.elapsed()
         result = await self._create(draft)
         match result:
             case Created():
                 traffic.started(setup, question, verification=draft.creation.id)
-                return self._begun(request, draft, result)
+                return self._begun(request, draft, result, since)
             case Replayed():
                 return await self._replay(result)
             case Suppressed() | Words():
@@ -228,7 +228,7 @@ class Verifications:
         if not turned.stored.verification.pending:
             raise NotPending
         if turned.send:
-            self._engine.carry(turned.stored, turned.send)
+            self._engine.carry(turned.stored, turned.send, turned.since)
         elif turned.stored.verification.current.vendor_code == suppressions.ALREADY:
             raise Denied(
                 "opted_out", "suppression", "The person asked not to get messages on the channels that are left."
@@ -269,7 +269,7 @@ class Verifications:
             raise NotPending
         return stored
 
-    def _begun(self, request: Start, draft: Draft, created: Created) -> Begun:
+    def _begun(self, request: Start, draft: Draft, created: Created, since: float) -> Begun:
         setup, v = self._setup, draft.stored.verification
         setup.vigilance.heard(v.app, created.held)
         first = replace(v.current, at=created.now, queued_at=created.now)
@@ -299,7 +299,7 @@ class Verifications:
             country=v.country or None,
             notes=_notes(draft.decision),
         )
-        self._engine.carry(replace(draft.stored, verification=v), first, draft.secrets)
+        self._engine.carry(replace(draft.stored, verification=v), first, since, draft.secrets)
         return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
 
     async def _replay(self, replayed: Replayed) -> Begun:

@@ -341,6 +341,15 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Swept:
+    """A part of the store that was looked through: where to go on, 0 when that was the last part, and what is armed
+    again."""
+
+    cursor: int
+    armed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     now: int
     next_due: int  # ms; 0 when no timer is set

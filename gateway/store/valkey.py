@@ -34,6 +34,7 @@ from gateway.store.steps import (
     Spend,
     Suppressed,
     Suppression,
+    Swept,
     Tried,
     Try,
     Unavailable,
@@ -44,10 +45,13 @@ from gateway.store.switches import OffRecord
 from gateway.store.wire import Fault
 from policies.model import Word
 
-SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress")
+SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress", "sweep")
 
-_NOW_AT = {"claim": 0, "read": 0, "suppress": 0}
+_NOW_AT = {"claim": 0, "read": 0, "suppress": 0, "sweep": 0}
 """Where the store's time stands in a script's reply, when it does not follow a word at the front."""
+
+_QUICK = 100
+"""ms within which an answer tells the time well."""
 
 Watch = Callable[[str, float, bool], None]
 """Told of every call: the script's name, seconds, whether it failed."""
@@ -63,12 +67,15 @@ class Store:
         prefix: str = "otp",
         clock: Callable[[], int] | None = None,
         watch: Watch = lambda _name, _seconds, _failed: None,
+        own: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` takes the place of the store's, in ms; `own` is this process's, in seconds since any moment."""
         self._calls = calls
         self._prefix = prefix
         self._clock = clock
         self._watch = watch
-        self._offset = 0
+        self._own = own
+        self._offset = (time.time() - own()) * 1000
         self._timers_from = 0
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
         self.off = OffRecord(calls, prefix, self._timed)
@@ -77,9 +84,13 @@ class Store:
         self._scripts = {name: Script.of(prelude + _source(name)) for name in SCRIPTS}
 
     def now(self) -> int:
-        """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong must not end
-        a verification before its time."""
-        return self._clock() if self._clock else int(time.time() * 1000) + self._offset
+        """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong, or is set
+        while it runs, must not end a verification before its time."""
+        return self._clock() if self._clock else int(self.elapsed() + self._offset)
+
+    def elapsed(self) -> float:
+        """ms since some moment, by this process's own clock: for how long something took, whatever the store says."""
+        return self._own() * 1000
 
     async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words | Capped:
         """Look at lists and for opt-outs, check every limit and cap, reserve all or none, write it and arm its timer.
@@ -211,6 +222,16 @@ class Store:
                 unread.append(verification)
         return Claimed(now, next_due, depth, orphans, tuple(due), tuple(unread))
 
+    async def sweep(self, cursor: int, count: int, lease: int) -> Swept:
+        """Look at about `count` keys from `cursor` on, which is 0 at first, for what is pending without a timer."""
+        words = ("SCAN", cursor, "MATCH", f"{self._prefix}:*:v:*", "COUNT", count)
+        after, keys = await self._timed("scan", self._calls.ask(*words))
+        if not keys:
+            return Swept(int(after), ())
+        pairs = [key for found in _words(keys) for key in (found.rpartition(":v:")[0] + ":due", found)]
+        _, armed = await self._run("sweep", pairs, {"lease": lease})
+        return Swept(int(after), _words(armed))
+
     async def release(self, verifications: Sequence[str]) -> None:
         """Give leases back: whoever claims next takes these at once. An ended one stays disarmed."""
         now = self.now()
@@ -292,10 +313,17 @@ class Store:
 
     async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
         args["t"] = self._clock() if self._clock else 0
+        began = self.elapsed()
         reply = await self._timed(name, self._calls.run(self._scripts[name], keys, pack(args)))
         if name != "answer":
-            self._offset = reply[_NOW_AT.get(name, 1)] - int(time.time() * 1000)
+            self._heard(reply[_NOW_AT.get(name, 1)], began, self.elapsed())
         return cast("list[Any]", reply)
+
+    def _heard(self, told: int, asked: float, now: float) -> None:
+        """The store told its time at some moment between `asked` and `now`. An answer that was long under way says
+        little: what was known before stays if it agrees with it, so that a process that stood still is not set back."""
+        least, most = told - now, told - asked
+        self._offset = least if now - asked <= _QUICK else min(max(self._offset, least), most)
 
     async def _timed(self, name: str, call: Awaitable[Any]) -> Any:
         began = time.perf_counter()

@@ -161,6 +161,7 @@ EVENTS: tuple[Event, ...] = (
     Event("callback.contended", "error", "One verification is changed by too many at once.", ("provider",)),
     # The engine and the store
     Event("timer.failed", "error", "A timer's work raised; it is tried again when its lease ends.", ("fault",)),
+    Event("timer.missing", "error", "A pending verification had no timer; it was armed again."),
     Event("lease.lost", "warning", "Another process took the work over; this result was thrown away."),
     Event("orphan.found", "error", "Timers had no live verification; they were removed.", ("number",)),
     Event("store.failed", "error", "An operation of the store failed.", ("operation", "fault", "exception")),

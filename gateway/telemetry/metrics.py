@@ -176,7 +176,7 @@ class Metrics:
         self._families.lease_lost.of().inc()
 
     def orphan(self, number: int = 1) -> None:
-        """Timers whose verification is gone."""
+        """Timers whose verification is gone, or pending verifications whose timer is."""
         self._families.orphans.of().inc(number)
 
     def store(self, operation: str, seconds: float, error: bool = False) -> None:

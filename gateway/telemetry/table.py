@@ -159,7 +159,8 @@ METRICS: tuple[Metric, ...] = (
         "otp_orphans_total",
         C,
         (),
-        "Timers found without their verification, which the store has lost; must stay at zero.",
+        "Timers found without their verification, and pending verifications without their timer: the store has lost "
+        "the other; must stay at zero.",
     ),
     Metric("otp_store_seconds", H, ("operation",), "Duration of one operation of the store.", _STORE),
     Metric("otp_store_errors_total", C, ("operation",), "Operations of the store that failed."),

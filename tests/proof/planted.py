@@ -70,13 +70,13 @@ class TriesAgain(Engine):
             turn = machine.apply(stored.verification, machine.Due(), now, self._setup.pace)
             send = _send_of(turn)
             if send and send.again:
-                return self.carry(stored, send.attempt)
+                return self.carry(stored, send.attempt, self._setup.store.elapsed())
             turn, result = await self._write(stored, machine.Due(), turn, now, False, None)
             if not isinstance(result, Committed):
                 stored = result.stored  # type: ignore[attr-defined]
-        turned = self._turned(stored, turn, now, result)
+        turned = self._turned(stored, turn, now, result, self._setup.store.elapsed())
         if turned.send:
-            self.carry(turned.stored, turned.send)
+            self.carry(turned.stored, turned.send, turned.since)
         return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import subprocess
@@ -111,7 +112,7 @@ async def go_on(url: str, life: Life, patience: float = 10.0) -> list[str]:
     async with World(url, prefix=life.prefix, keys=KEYS, pace=Pace(lease=LEASE), policies=POLICIES) as world:
         real_time(world, Store(connect(url), prefix=life.prefix))
         world.one.send = carrier(Trap("", 0), 0)  # type: ignore[method-assign]
-        world.worker._poll = 0.02
+        world.worker._poll, world.worker._sweep_at = 0.02, math.inf  # what is lost stays lost
         worker = asyncio.create_task(world.worker.run())
         behind = list(life.acknowledged)
         for _ in range(int(patience / 0.03)):

@@ -335,3 +335,52 @@ async def test_nothing_is_resent_that_would_come_too_late(world: World) -> None:
     world.clock.forward(541)  # of the ten minutes that the code lives
     with pytest.raises(Denied):
         await world.verifications.resend("shop", v.id, None)
+
+
+async def test_a_timer_that_the_store_lost_is_found_and_the_fallback_goes_on(world: World) -> None:
+    v = await world.start()
+    await world.client.zrem(f"{world.prefix}:{{{world.keys.shard(PHONE)}}}:due", v.id)
+    await world.after(31)
+    assert len(world.sent) == 1, "nothing would ever have happened to it"
+    world.worker._sweep = 0
+    for _ in range(100):  # the server has the keys of other tests too
+        await world.worker._sweep_some()
+    assert world.metric("otp_orphans_total") == 1
+    assert world.logged[-1] == {"verification": v.id, "event": "timer.missing"}
+    await world.after(15)
+    assert [m.channel for m in world.sent] == ["sms", "voice"]
+
+
+async def test_a_sweep_outlives_a_store_that_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise Unavailable("sweep: ConnectionError")
+
+    monkeypatch.setattr(world.store, "sweep", away)
+    await world.worker._sweep_some()
+    assert world.logged[-1] == {"operation": "sweep", "fault": "sweep: ConnectionError", "event": "store.failed"}
+
+
+class Stalled(Store):
+    """A store whose answers to a commit are read long after they came: the process stood still meanwhile."""
+
+    def __init__(self, world: World) -> None:
+        self.passed = 0.0
+        super().__init__(world.calls, prefix=world.prefix, clock=world.clock, own=lambda: self.passed)
+
+    async def _run(self, name: str, keys: Any, args: dict[str, object]) -> list[Any]:
+        reply = await super()._run(name, keys, args)
+        self.passed += 8 if name == "commit" else 0
+        return reply
+
+
+async def test_a_process_that_stood_still_for_half_its_lease_leaves_the_message_to_others(
+    world: World, twin: Twin
+) -> None:
+    v = await world.start()
+    world.wire(replace(world.setup, store=Stalled(world)))
+    await world.report(v, 1, "failed:no_channel")
+    assert [m.channel for m in world.sent] == ["sms"]
+    assert "lease.lost" in {line["event"] for line in world.logged}
+    other = twin(world)
+    await other.after(15.1)
+    assert [m.channel for m in other.sent] == ["voice"]

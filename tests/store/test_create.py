@@ -176,10 +176,26 @@ async def test_the_stores_clock_decides_when_no_other_is_given(valkey: str) -> N
 
 async def test_a_host_whose_clock_is_wrong_goes_by_the_stores(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(valkey)
-    store = Store(connect(shelf.url), prefix=shelf.prefix)
-    right = store.now()
+    right = Store(connect(shelf.url), prefix=shelf.prefix).now()
     monkeypatch.setattr("gateway.store.valkey.time.time", lambda: right / 1000 + 3_600)
+    store = Store(connect(shelf.url), prefix=shelf.prefix)
     assert store.now() - right == pytest.approx(HOUR, abs=5_000)
     await store.create(creation())
     assert store.now() - right == pytest.approx(0, abs=5_000)
+    monkeypatch.setattr("gateway.store.valkey.time.time", lambda: right / 1000 - 3_600)
+    assert store.now() - right == pytest.approx(0, abs=5_000), "a clock that is set while it runs changes nothing"
+    await store.close()
+
+
+async def test_an_answer_that_was_long_under_way_sets_no_clock_back(valkey: str) -> None:
+    shelf, own = Shelf(valkey), [1_000.0]
+    store = Store(connect(shelf.url), prefix=shelf.prefix, own=lambda: own[0])
+    await store.create(creation())
+    before = store.now()
+    store._heard(before, store.elapsed(), store.elapsed() + 20_000)
+    assert store.now() == before, "and not twenty seconds earlier"
+    store._heard(before + 60_000, store.elapsed(), store.elapsed() + 20_000)
+    assert store.now() == before + 40_000, "a machine that was suspended comes as far as is certain"
+    store._heard(before - 7_000, store.elapsed(), store.elapsed() + 20_000)
+    assert store.now() == before - 7_000, "a store whose clock is behind the last one's is believed"
     await store.close()

@@ -144,3 +144,33 @@ async def test_a_commit_to_what_is_gone_is_unknown_and_takes_its_timer_away(shel
     assert await shelf.timers() == {}
     with pytest.raises(Unknown):
         await shelf.store.read(made.id)
+
+
+async def test_what_is_pending_without_a_timer_is_armed_again(shelf: Shelf) -> None:
+    lost, ended, sound = await started(shelf), await started(shelf, shard=3), await started(shelf, shard=9)
+    await shelf.store.check(guess(ended))
+    await shelf.client.zrem(f"{shelf.prefix}:{{7}}:due", lost.id)
+    swept = await _swept(shelf)
+    assert swept == [lost.id]
+    assert await shelf.timers() == {lost.id: shelf.clock.now + LEASE}
+    assert await shelf.timers(shard=9) == {sound.id: shelf.clock.now + LEASE}
+    assert await shelf.timers(shard=3) == {}
+    assert await _swept(shelf) == []
+
+
+async def _swept(shelf: Shelf) -> list[str]:
+    """What one whole round finds, a few keys at a time, on a server with the keys of many others."""
+    armed, cursor = list[str](), 0
+    while True:
+        swept = await shelf.store.sweep(cursor, 500, LEASE)
+        armed += swept.armed
+        cursor = swept.cursor
+        if cursor == 0:
+            return armed
+
+
+async def test_a_document_that_can_not_be_read_does_not_stop_the_sweep(shelf: Shelf) -> None:
+    lost, damaged = await started(shelf), await started(shelf)
+    await shelf.client.set(f"{shelf.prefix}:{{7}}:v:{damaged.id}", b"\xc1", keepttl=True)
+    await shelf.client.delete(f"{shelf.prefix}:{{7}}:due")
+    assert await _swept(shelf) == [lost.id]
