@@ -1,0 +1,113 @@
+"""Planted bugs: the gateway with one mistake in it, which the simulation must find."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from gateway.core.model import Attempt
+from gateway.service.engine import Engine
+from gateway.store import valkey
+from gateway.store.document import Stored
+from tests.proof.planted import LUA, TriesAgain
+
+if TYPE_CHECKING:
+    from tests.simulation.process import FaultyStore, Process
+
+
+def _nothing(_process: Process) -> None:
+    """No mistake."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake: in a script (which, what it says, what the mistake says) or in each process as it is made."""
+
+    script: tuple[str, str, str] | None = None
+    bend: Callable[[Process], None] = _nothing
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """While the mistake is in the scripts."""
+        true = valkey._source
+        if self.script:
+            name, right, wrong = self.script
+            if true(name).count(right) != 1:
+                raise ValueError(f"{name}.lua no longer says: {right}")
+            valkey._source = lambda asked: true(asked).replace(right, wrong) if asked == name else true(asked)
+        try:
+            yield
+        finally:
+            valkey._source = true
+
+
+def _store(name: str, method: Any) -> Callable[[Process], None]:
+    return lambda process: setattr(process.store, name, MethodType(method, process.store))
+
+
+def _engine(name: str, method: Any) -> Callable[[Process], None]:
+    return lambda process: setattr(process.engine, name, MethodType(method, process.engine))
+
+
+async def _reads_first(self: FaultyStore, name: str, keys: Any, args: dict[str, object]) -> Any:
+    """Reads what it then compares with and writes back: right, but for whoever comes in between."""
+    if name == "check":
+        args["read"] = await self._calls.ask("GET", keys[0])
+        await asyncio.sleep(0.001)
+    return await type(self)._run(self, name, keys, args)
+
+
+async def _disarms_first(self: Engine, stored: Stored) -> None:
+    """Takes the timer out before anything is written down."""
+    store: Any = self._setup.store
+    shard = valkey._shard(stored.verification.id)
+    await store._calls.ask("ZREM", store._timers[shard], stored.verification.id)
+    await asyncio.sleep(0.001)
+    await Engine.due(self, stored)
+
+
+async def _sends_again(self: Engine, stored: Stored, attempt: Attempt, now: int, since: float) -> None:
+    """Takes a message over without asking whether it is still wanted."""
+    self.carry(stored, attempt, since)
+
+
+async def _counts_nothing(self: Engine, stored: Stored, turn: Any, now: int, _counters: Any, *rest: Any) -> Any:
+    """Takes no heed of the limits on the destination when it falls back."""
+    return await Engine._commit(self, stored, turn, now, (), *rest)
+
+
+MUTANTS: Mapping[str, Mutant] = {
+    "none": Mutant(),
+    "claim pops the timer": Mutant(LUA["pops"]),
+    "create sets no timer": Mutant(LUA["unarmed"]),
+    "commit has no fence": Mutant(LUA["unfenced"]),
+    "check reads, then writes": Mutant(
+        script=("check", "local doc = load(KEYS[1])", "local doc = args.read and cmsgpack.unpack(args.read)"),
+        bend=_store("_run", _reads_first),
+    ),
+    "check answers by the state": Mutant(
+        script=(
+            "check",
+            "if doc.s ~= 'p' then return",
+            "if doc.s == 'a' then return answer('approved', 0, 0) end\nif doc.s ~= 'p' then return",
+        )
+    ),
+    "check counts nothing": Mutant(script=("check", "doc.n = doc.n + 1\n", "\n")),
+    "check forgets the destination's guesses": Mutant(
+        script=("check", "count(guesses, doc.o or doc.y, doc.u or doc.z)", "")
+    ),
+    "check forgets its verdict": Mutant(script=("check", "  if args.idem then\n", "  if false then\n")),
+    "create forgets its key": Mutant(script=("create", "if args.idem then\n", "if false then\n")),
+    "limits count nothing": Mutant(script=("prelude", "count(keys[g], counter[1], counter[2])", "")),
+    "an end keeps its timer": Mutant(script=("prelude", "  redis.call('ZREM', due, id)\nend", "end")),
+    "the timer goes before the record": Mutant(bend=_engine("due", _disarms_first)),
+    "a timer is applied to what others have done": Mutant(bend=_engine("due", TriesAgain.due)),
+    "the fallback does not count": Mutant(bend=_engine("_commit", _counts_nothing)),
+    "a message is taken over unasked": Mutant(bend=_engine("_again", _sends_again)),
+    "a lease is trusted for ever": Mutant(bend=_engine("_too_late", lambda self, since: False)),
+    "nobody looks for lost timers": Mutant(bend=lambda process: setattr(process.worker, "_sweep_at", float("inf"))),
+}
