@@ -15,6 +15,14 @@ import click
 
 _TIMEOUT = 45.0  # seconds; a start may be held for 30
 
+
+def _own() -> str:
+    """Where the gateway answers whose configuration the other commands read."""
+    from gateway.config.loader import own_url  # pydantic: not for --help
+
+    return own_url(Path(os.environ.get("OTP_GATEWAY_CONFIG") or "config.yaml"), os.environ)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -22,9 +30,9 @@ def where(command: F) -> F:
     """The options that say which gateway and as which app."""
     url = click.option(
         "--url",
-        default="http://127.0.0.1:8080",
+        default=_own,
         envvar="OTP_GATEWAY_URL",
-        show_default=True,
+        show_default="where the server of config.yaml listens",
         show_envvar=True,
         help="Where the gateway answers.",
     )

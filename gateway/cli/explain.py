@@ -56,6 +56,7 @@ def _question(app: str, *, to: str | None, to_email: str | None, at: datetime | 
 
     if to is None and to_email is None:
         raise click.UsageError("Say whom the code is for, with --to, --to-email or both.")
+    _as_the_api_has_it(**rest)
     return Question(
         app=app,
         phone=_understood(destination.phone, to, "--to"),
@@ -63,6 +64,30 @@ def _question(app: str, *, to: str | None, to_email: str | None, at: datetime | 
         now=int((at.replace(tzinfo=UTC).timestamp() if at else time.time()) * 1000),
         **rest,
     )
+
+
+def _as_the_api_has_it(
+    *, purpose: str, ip: str, device: str, channels: tuple[str, ...], suppressed: tuple[str, ...], locale: str
+) -> None:
+    """Raises click.UsageError for what no start could say, with the words of the API."""
+    from pydantic import ValidationError
+
+    from gateway.http.models import PHONE, StartRequest
+    from gateway.http.reasons import faults
+
+    said = {
+        "to": {"phone": PHONE},  # the destination has words of its own
+        "purpose": purpose,
+        "client": {name: value for name, value in (("ip", ip), ("device", device)) if value},
+        "locale": locale or None,
+    }
+    for option, named in (("channel", list(channels)), ("opted-out", list(dict.fromkeys(suppressed)))):
+        try:
+            StartRequest.model_validate({**said, "channels": named or None})
+        except ValidationError as error:
+            pointer, reason = next(faults(error))
+            wrong = pointer.removeprefix("/client").strip("/").partition("/")[0].replace("channels", option)
+            raise click.UsageError(f"--{wrong}: {reason}") from None
 
 
 def _understood(read: Callable[[str], T], given: str | None, option: str) -> T | None:

@@ -34,7 +34,7 @@ def command(config_file: Path) -> None:
             f"no running gateway is found in {directory}. Is it started with this configuration? A gateway that can't "
             "write there is reloaded by SIGHUP."
         )
-    well = [_reload(directory, told) for told in found]
+    well = [_meant(config_file, told) and _reload(directory, told) for told in found]
     if not all(well):
         raise click.exceptions.Exit(1)
 
@@ -47,6 +47,14 @@ def _directory(config_file: Path) -> Path:
         return store_directory(config_file, os.environ)
     except Invalid as invalid:
         loading.refuse(invalid)
+
+
+def _meant(config_file: Path, told: Told) -> bool:
+    """Whether the process reads that file: to read another one it has to be started anew."""
+    if not told.file or not told.here or told.file == str(config_file.resolve()):
+        return True
+    click.echo(f"process {told.pid} was started with {told.file} and reads no other: name it with --config.", err=True)
+    return False
 
 
 def _reload(directory: Path, before: Told) -> bool:

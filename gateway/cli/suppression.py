@@ -44,7 +44,14 @@ def add(to: str, channels: tuple[str, ...], reason: str, url: str, key_file: Pat
 def lift(to: str, channels: tuple[str, ...], url: str, key_file: Path, as_json: bool) -> None:
     """Send to TO again, on the channels named or on all. Only when the person has asked for it: a vendor that keeps a
     list of its own goes on refusing until the person writes START."""
-    _tell(client.call(url, key_file, "/v1/suppressions/lift", _body(to, channels)), as_json)
+    stood = client.call(url, key_file, "/v1/suppressions/search", {"to": client.destination(to)})
+    answer = client.call(url, key_file, "/v1/suppressions/lift", _body(to, channels))
+    left = {entry["channel"] for entry in answer["suppressions"]}
+    lifted = [entry["channel"] for entry in stood["suppressions"] if entry["channel"] not in left]
+    if lifted and not as_json:
+        click.echo(f"lifted: {', '.join(lifted)}")
+    if left or not lifted or as_json:
+        _tell(answer, as_json)
 
 
 def _body(to: str, channels: tuple[str, ...]) -> dict[str, object]:

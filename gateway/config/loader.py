@@ -59,6 +59,18 @@ def store_directory(path: Path, environ: Mapping[str, str]) -> Path:
     return (judged(StoreSettings, said or {}, strict=True)[0] or StoreSettings()).directory
 
 
+def own_url(path: Path, environ: Mapping[str, str]) -> str:
+    """Where a gateway of this file answers on this machine; the default's address when the file is not there or
+    nothing in it can be understood."""
+    try:
+        document = _read(path)
+    except Invalid:
+        document = read(b"{}")
+    environment.overrule(document, environ)
+    said = document.data.get("server") if isinstance(document.data, dict) else None
+    return _own_url(judged(ServerSettings, said or {}, strict=True)[0] or ServerSettings())
+
+
 def _read(path: Path) -> Document:
     try:
         with path.open("rb") as file:

@@ -21,6 +21,7 @@ class Told:
     pid: int
     namespace: str  # of its process ids: in another container, the same number is another process
     revision: str  # of the configuration in force
+    file: str = ""  # that it was started with and reads again
     reloads: int = 0  # that have ended, well or not
     refused: tuple[str, ...] = ()  # the faults of the last one; empty when it was taken over
     warnings: tuple[str, ...] = ()  # of the last one
@@ -35,10 +36,10 @@ class Presence:
     """A file that is locked for as long as the process lives, so that one left behind is never taken for it. Where the
     file can't be written the gateway serves all the same, and is reloaded by a signal alone."""
 
-    def __init__(self, directory: Path, revision: str) -> None:
+    def __init__(self, directory: Path, revision: str, file: str = "") -> None:
         self._file = directory / f"gateway-{os.getpid()}.json"
         self._descriptor = _locked(self._file)
-        self.told = Told(os.getpid(), namespace(), revision)
+        self.told = Told(os.getpid(), namespace(), revision, file)
         self._write()
 
     def tell(self, told: Told) -> None:

@@ -36,6 +36,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "malformed_http": Kind(400, "No valid HTTP", "Send HTTP/1.1."),
     "unauthenticated": Kind(401, "No valid credentials", "Send Authorization: Bearer and one of the app's API keys."),
     "country_denied": Kind(403, "Country not served", "The policy doesn't send to the number's country."),
     "number_type_denied": Kind(403, "Kind of number not served", "The policy doesn't send to this kind of number."),
@@ -61,6 +62,7 @@ KINDS: Mapping[str, Kind] = {
         422, "Idempotency-Key reused", "This Idempotency-Key belongs to another request: use a new one."
     ),
     "rate_limited": Kind(429, "Rate limited", "Wait for as many seconds as Retry-After says."),
+    "head_too_large": Kind(431, "Headers too large", "Send less than 32 kB of headers."),
     "internal_error": Kind(500, "Internal error", "The gateway failed. Its log has the cause, under this instance."),
     "store_unavailable": Kind(
         503, "Store unavailable", "Nobody knows whether it was done: repeat it with the same Idempotency-Key."

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.http.problems import KINDS, TYPE
 
 LARGEST_HEAD = 32_768
 """Bytes of a request line and its headers, at the most. Ours have a few hundred."""
 SLOWEST_HEAD = 10.0
 """Seconds in which they must have come: whoever dribbles them holds a connection for no work."""
 
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 31\r\nconnection: close\r\n\r\n"
-    b"Send less than 32 kB of headers"
-)
+
+def _problem(status: str, code: str) -> bytes:
+    """The whole answer to what never became a request: no id, since none was given to it."""
+    kind = KINDS[code]
+    said = {"type": TYPE + code, "title": kind.title, "status": kind.status, "detail": kind.detail, "code": code}
+    body = json.dumps(said).encode()
+    head = f"HTTP/1.1 {kind.status} {status}\r\ncontent-type: application/problem+json\r\n"
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+
+
+_TOO_LARGE = _problem("Request Header Fields Too Large", "head_too_large")
+_NO_HTTP = _problem("Bad Request", "malformed_http")
 
 
 class Bounded(HttpToolsProtocol):
@@ -65,6 +75,10 @@ class Bounded(HttpToolsProtocol):
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(_NO_HTTP)
+        self.transport.close()
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():

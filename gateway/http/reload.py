@@ -41,7 +41,7 @@ class Reloads:
     def announce(self) -> None:
         """Tell the log and `otp-gateway reload` what is in force at the start."""
         settings = self._gateway.settings
-        self._presence = Presence(settings.config.store.directory, settings.revision)
+        self._presence = Presence(settings.config.store.directory, settings.revision, str(settings.path.resolve()))
         self._tell_loaded({})
 
     def close(self) -> None:

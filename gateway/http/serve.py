@@ -115,10 +115,8 @@ async def _serve(
 ) -> None:
     gateway = await compose(settings, store_url, addresses.api)
     reloads = Reloads(gateway, lambda: load(settings.path, os.environ))
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals(stop, hurry, reloads)
     listeners = {Listener(gateway.app): api}
     if metrics:
         listeners[Listener(gateway.metrics)] = metrics
@@ -136,7 +134,8 @@ async def _serve(
             tasks.append(asyncio.create_task(_outlive(store, stop)))
         await stop.wait()
         lost = store is not None and store.process.poll() is not None
-        await _end(gateway, 0 if lost else settings.config.engine.drain / 1000, list(listeners), serving)
+        seconds = 0 if lost else settings.config.engine.drain / 1000
+        await _end(gateway, seconds, list(listeners), serving, hurry)
         if lost:
             raise embedded.Lost(settings.config.store.directory)
     finally:
@@ -146,6 +145,25 @@ async def _serve(
         await gateway.close()
 
 
+def _on_signals(stop: asyncio.Event, hurry: asyncio.Event, reloads: Reloads) -> None:
+    """The first SIGTERM or Ctrl-C ends the work in order, the second at once. SIGHUP reloads; but when it is the
+    terminal's last word to what ran in it, it ends the process as it ends any other."""
+    loop, terminal = asyncio.get_running_loop(), os.isatty(0)
+
+    def end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    def hung_up() -> None:
+        if terminal and not os.isatty(0):
+            end()
+        else:
+            reloads.ask()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end)
+    loop.add_signal_handler(signal.SIGHUP, hung_up)
+
+
 async def _outlive(store: embedded.Embedded, stop: asyncio.Event) -> None:
     """End the gateway when its store has ended: without it nothing can be answered, and nobody would start it again."""
     while store.process.poll() is None:  # noqa: ASYNC110 - the kernel tells a parent by a signal that is not ours to take
@@ -153,20 +171,34 @@ async def _outlive(store: embedded.Embedded, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _end(gateway: Gateway, seconds: float, listeners: list[Listener], serving: list[asyncio.Task[None]]) -> None:
+async def _end(
+    gateway: Gateway, seconds: float, listeners: list[Listener], serving: list[asyncio.Task[None]], hurry: asyncio.Event
+) -> None:
     """Not ready, claim nothing, answer what was asked, let the sends end, give back the rest: measured until then."""
     deadline = asyncio.get_running_loop().time() + seconds
+    hurried = asyncio.create_task(hurry.wait())
     gateway.draining.begun = True
     gateway.log.info("gateway.stopping")
     gateway.worker.stop()
     gateway.engine.begin_draining()
     listeners[0].should_exit = True
-    await serving[0]
-    unfinished = await gateway.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
+    await asyncio.wait([serving[0], hurried], return_when=asyncio.FIRST_COMPLETED)
+    listeners[0].force_exit = hurry.is_set()
+    left = asyncio.create_task(gateway.drain(max(0.0, deadline - asyncio.get_running_loop().time())))
+    await asyncio.wait([left, hurried], return_when=asyncio.FIRST_COMPLETED)
+    unfinished = await (left if left.done() else _at_once(gateway, left))
+    hurried.cancel()
     for listener in listeners:
-        listener.should_exit = True
+        listener.should_exit, listener.force_exit = True, hurry.is_set()
     await asyncio.gather(*serving)
     gateway.log.info("gateway.stopped", unfinished=unfinished)
+
+
+async def _at_once(gateway: Gateway, drain: asyncio.Task[int]) -> int:
+    """Wait for nothing more: what is under way is given back, and another process takes it up."""
+    drain.cancel()
+    await asyncio.gather(drain, return_exceptions=True)
+    return await gateway.drain(0)
 
 
 def _uvicorn(app: ASGIApp) -> uvicorn.Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -174,6 +175,38 @@ def test_an_endless_head_is_refused_and_its_memory_given_back(gateway: Process) 
         with suppress(OSError):
             assert client.recv(100).startswith((b"HTTP/1.1 431", b""))
     assert gateway.call("GET", "/livez").status == 200
+
+
+def test_what_is_no_http_is_told_so_as_a_problem(gateway: Process) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as client:
+        client.sendall(b"HELO mail.example\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: client.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json")
+    assert json.loads(body)["code"] == "malformed_http"
+
+
+def test_a_second_ctrl_c_waits_for_nothing_more(data: Path) -> None:
+    with Process(data) as gateway:
+        gateway.call("POST", "/v1/verifications", {"to": {"phone": "+14155550107"}})  # its send hangs for ten seconds
+        eventually(lambda: '"event":"verification.started"' in gateway.log.read_text())
+        began = time.monotonic()
+        gateway.process.send_signal(signal.SIGINT)
+        eventually(lambda: '"event":"gateway.stopping"' in gateway.log.read_text())
+        assert gateway.process.poll() is None
+        assert gateway.stop(signal.SIGINT) == 0
+        assert time.monotonic() - began < 5
+        assert '"unfinished":1' in gateway.log.read_text()
+
+
+def test_a_terminal_that_is_closed_ends_what_ran_in_it_and_an_open_one_reloads_it(data: Path) -> None:
+    ours, theirs = os.openpty()
+    with Process(data, stdin=theirs) as gateway:
+        os.close(theirs)
+        gateway.process.send_signal(signal.SIGHUP)
+        eventually(lambda: gateway.log.read_text().count('"event":"configuration.loaded"') == 2)
+        os.close(ours)
+        assert gateway.stop(signal.SIGHUP) == 0  # as the kernel does, to the process group of a terminal
 
 
 def test_when_its_store_is_killed_the_gateway_says_so_and_ends(data: Path) -> None:

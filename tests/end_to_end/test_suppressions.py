@@ -36,9 +36,20 @@ def test_what_a_vendor_says_is_remembered_listed_and_lifted(gateway: Process) ->
     assert listed.stdout.endswith(", until it is lifted (vendor)\n")
 
     lifted = suppression(gateway, "lift", OPTED_OUT, "--channel", "sms")
-    assert (lifted.returncode, lifted.stdout, lifted.stderr) == (0, "", "No opt-out is known.\n")
-    again = gateway.start_one(OPTED_OUT, channels=["sms"], purpose="payment")  # whose cooldown has not begun
-    assert [a["channel"] for a in again["attempts"]] == ["sms"]
+    assert (lifted.returncode, lifted.stdout, lifted.stderr) == (0, "lifted: sms\n", "")
+    again = suppression(gateway, "lift", OPTED_OUT, "--channel", "sms")
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "No opt-out is known.\n")
+    anew = gateway.start_one(OPTED_OUT, channels=["sms"], purpose="payment")  # whose cooldown has not begun
+    assert [a["channel"] for a in anew["attempts"]] == ["sms"]
+
+
+def test_erase_says_what_was_erased(gateway: Process) -> None:
+    started = gateway.start_one("+14155550188")
+    where = ("--url", gateway.url, "--key-file", str(gateway.data / "demo-api-key"))
+    erased = gateway.run("erase", "+14155550188", *where)
+    assert (erased.returncode, erased.stdout, erased.stderr) == (0, "erased 1 verification, 1 of them pending\n", "")
+    assert gateway.call("GET", f"/v1/verifications/{started['id']}").status == 404
+    assert gateway.run("erase", "+14155550188", *where).stdout == "erased 0 verifications\n"
 
 
 def test_an_operator_adds_one_and_sees_it_as_json(gateway: Process) -> None:

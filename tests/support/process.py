@@ -30,7 +30,10 @@ class Answer:
 class Process:
     """`otp-gateway serve` on free ports, with its data in a folder of the test. A context manager."""
 
-    def __init__(self, data: Path, config: Mapping[str, Any] | None = None, **env: str) -> None:
+    def __init__(
+        self, data: Path, config: Mapping[str, Any] | None = None, *, stdin: int | None = None, **env: str
+    ) -> None:
+        self._stdin = stdin
         self.data = data
         self.log = data.with_suffix(".log")
         self._env = {
@@ -63,6 +66,7 @@ class Process:
                 [sys.executable, "-m", "gateway", "serve", "--config", str(self.config)],
                 cwd=ROOT,
                 env=self._env,
+                stdin=self._stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

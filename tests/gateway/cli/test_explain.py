@@ -167,3 +167,21 @@ def test_which_app_asks_must_be_said_where_there_are_several(config: Path) -> No
     result = explain("--to", "+14155550123", config=config)
     assert result.exit_code == 2
     assert "Say which app asks, with --app: one of bank, shop." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (("--ip", "203.0.113"), "--ip: not an IP address"),
+        (("--locale", "portuguese of brazil"), "--locale: write a language tag"),
+        (("--purpose", "Log In"), "--purpose: begin with a lower-case letter"),
+        (("--channel", "pigeon"), "--channel: write one of sms"),
+        (("--channel", "sms", "--channel", "sms"), "--channel: name each channel once"),
+        (("--opted-out", "pigeon"), "--opted-out: write one of sms"),
+        (("--device", "x" * 129), "--device: at most 128 characters"),
+    ],
+)
+def test_what_the_api_would_refuse_is_refused_in_its_words_and_ends_with_2(said: tuple[str, ...], told: str) -> None:
+    result = explain("--to", "+919812345678", *said)
+    assert result.exit_code == 2
+    assert f"Error: {told}" in result.stderr

@@ -87,3 +87,22 @@ def test_what_the_process_answers_is_passed_on(
     result = reload(tmp_path)
     assert (result.exit_code, result.stdout) == (1, f"process {os.getpid()} keeps revision def\n")
     assert "config.yaml:3: a fault.\n" in result.stderr
+
+
+def test_a_process_that_reads_another_file_is_left_alone_and_its_file_is_named(
+    tmp_path: Path, killed: list[tuple[int, int]]
+) -> None:
+    presence = Presence(tmp_path, "abc", "/etc/otp/other.yaml")
+    result = reload(tmp_path)
+    presence.close()
+    assert (result.exit_code, killed) == (1, [])
+    assert result.stderr == (
+        f"process {os.getpid()} was started with /etc/otp/other.yaml and reads no other: name it with --config.\n"
+    )
+
+
+def test_a_process_that_reads_that_very_file_is_signalled(tmp_path: Path, killed: list[tuple[int, int]]) -> None:
+    presence = Presence(tmp_path, "abc", str(ROOT / "config.yaml"))
+    reload(tmp_path)
+    presence.close()
+    assert killed == [(os.getpid(), signal.SIGHUP)]
