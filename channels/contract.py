@@ -144,6 +144,11 @@ class DeliveryReport:
     """Message.token as the vendor echoed it: who is meant, when the report came to the shared address."""
 
 
+CALL_LIMIT = 120
+"""Seconds after which a call is cut, where a vendor takes a limit. Saying a code twice takes a third of it. Their own
+defaults are two hours (Vonage: Voice API, `length_timer`) and four (Twilio's TimeLimit, Plivo's time_limit), and a line
+that a fraudster keeps open is paid by the minute."""
+
 SHARED = "shared"
 """In place of a token in a callback address: {public_url}/callbacks/{provider name}/shared. For vendors whose reports
 all go to one address that the operator enters once. It gives no right to anything: each report must bring its token."""
@@ -351,8 +356,8 @@ class ProviderSettings(BaseModel):
     price: dict[Channel, PriceList] = Field(
         default_factory=dict,
         description="What a message costs, by channel, such as {sms: 0.0079 USD}, or by country as well: {sms: "
-        "{default: 0.05 USD, US: 0.0079 USD}}. An SMS by the part, a call by the minute. What caps reckon with until "
-        "the vendor names its price.",
+        "{default: 0.05 USD, US: 0.0079 USD}}. An SMS by the part, a call by the minute (it is cut after two). What "
+        "caps reckon with until the vendor names its price.",
     )
     errors: dict[str, ErrorClass] = Field(
         default_factory=dict, description="Vendor codes classed otherwise than in the table that ships."

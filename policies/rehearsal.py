@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from policies.engine import Policy, decide
 from policies.model import Counts, Decision, Limit, Question
 from policies.rules.limits import cooldown
+from policies.rules.spend import REFUSAL
 from policies.windows import Reserved, Windows
 
 LIMITED = "rate_limited"
@@ -21,10 +22,11 @@ class Outcome:
     target: str
     limits: tuple[Limit, ...] = ()
     reserved: Reserved = field(default_factory=Reserved)
+    at: int = 0  # ms
 
     @property
     def allowed(self) -> bool:
-        return self.decision.refusal is None and self.reserved.by is None
+        return self.decision.refusal is None and self.reserved.passed
 
     @property
     def problem(self) -> str:
@@ -40,8 +42,13 @@ class Outcome:
 
     @property
     def by(self) -> str:
-        """The limit that refused, or ""."""
-        return self.reserved.by.name if self.reserved.by else ""
+        """The limit or the cap that refused, or ""."""
+        by = self.reserved.by or self.reserved.cap
+        return by.name if by else ""
+
+    def price(self, step: int) -> int:
+        """What a message of this step costs with the provider that goes first, in millionths."""
+        return self.decision.steps[step].price(self.decision.steps[step].providers[0])
 
 
 def start(policy: Policy, question: Question, windows: Windows, now: int) -> Outcome:
@@ -51,11 +58,28 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
         return Outcome(decision, "")
     target = question.target(decision.steps[0].channel)
     limits = (*decision.limits, *cooldown(question.app, decision.policy, target, decision.code))
-    return Outcome(decision, target, limits, windows.reserve(limits, now))
+    outcome = Outcome(decision, target, limits, at=now)
+    reserved = _reserved(outcome, limits, windows, now, 0)
+    if reserved.cap is None:
+        return replace(outcome, reserved=reserved)
+    if reserved.cap.then == "free":
+        return start(policy, replace(question, only_free=True), windows, now)
+    return Outcome(replace(decision, refusal=REFUSAL), "", reserved=reserved)
 
 
-def later(started: Outcome, windows: Windows, now: int, *, by_person: bool) -> Reserved:
-    """Another message of a verification that has started: it reserves in its destination's own counters, and the
-    automatic fallback only in those that count sends."""
+def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step: int = 0) -> Reserved:
+    """Another message, of this step, of a verification that has started: it reserves in its destination's own counters,
+    and the automatic fallback only in those that count sends."""
     own = [limit for limit in started.limits if limit.per == "destination" and limit.subject == started.target]
-    return windows.reserve([limit for limit in own if by_person or limit.counts is Counts.SENDS], now)
+    wanted = tuple(limit for limit in own if by_person or limit.counts is Counts.SENDS)
+    return _reserved(started, wanted, windows, now, step)
+
+
+def _reserved(outcome: Outcome, limits: tuple[Limit, ...], windows: Windows, now: int, step: int) -> Reserved:
+    """Limits and purses, all or none. A verification belongs to the periods that it began in."""
+    paid = outcome.decision.caps, outcome.price(step), outcome.at
+    cap = windows.purses.full(*paid)
+    reserved = Reserved(cap=cap) if cap else windows.reserve(limits, now)
+    if reserved.passed:
+        windows.purses.pay(*paid)
+    return reserved

@@ -30,6 +30,12 @@ class Tally:
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages: Counter[tuple[str, str]] = field(default_factory=Counter)
     shadows: Counter[str] = field(default_factory=Counter)  # by limit: would have refused
+    cost: Counter[str] = field(default_factory=Counter)  # by country, in millionths of the caps' currency
+
+    def send(self, outcome: Outcome, step: int, country: str) -> None:
+        """Count a message of this step."""
+        self.messages[outcome.decision.steps[step].channel, country] += 1
+        self.cost[country] += outcome.price(step)
 
 
 @dataclass(slots=True)
@@ -97,7 +103,7 @@ class Replay:
         outcome = start(policy, event.question, self._windows[side], event.at)
         if outcome.allowed:
             tally.allowed += 1
-            tally.messages[outcome.decision.steps[0].channel, country] += 1
+            tally.send(outcome, 0, country)
             tally.shadows.update(limit.name for limit in outcome.reserved.shadows)
         else:
             tally.refused[_rule(outcome), country] += 1
@@ -134,8 +140,8 @@ class Replay:
         for windows, (outcome, tally) in zip(self._windows, sides, strict=True):
             if outcome is None or event.step >= len(outcome.decision.steps):
                 continue
-            if later(outcome, windows, event.at, by_person=event.by_person).by is None:
-                tally.messages[outcome.decision.steps[event.step].channel, opened.country] += 1
+            if later(outcome, windows, event.at, by_person=event.by_person, step=event.step).passed:
+                tally.send(outcome, event.step, opened.country)
 
     def _end(self, event: Ended) -> None:
         opened = self._open.pop(event.id, None)

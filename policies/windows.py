@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from policies import waits
-from policies.model import Limit
+from policies.model import Cap, Limit
+from policies.purses import Purses
 
 Key = tuple[str, str, str, str]
 """What a counter is shared by: scope, dimensions, what it counts, and the subject."""
@@ -21,6 +22,11 @@ class Reserved:
     by: Limit | None = None
     wait: int = 0
     shadows: tuple[Limit, ...] = ()
+    cap: Cap | None = None  # that refuses, before any limit is asked
+
+    @property
+    def passed(self) -> bool:
+        return self.by is None and self.cap is None
 
 
 @dataclass(slots=True)
@@ -49,10 +55,11 @@ class _Line:
 
 
 class Windows:
-    """Every counter of one run. The rules are those of the store's own script, which tests hold this to: all limits
-    are counted or none, a refusal costs nothing, and a window slides to the millisecond."""
+    """Every counter of one run, and its purses. The rules are those of the store's own script, which tests hold this
+    to: all limits are counted or none, a refusal costs nothing, and a window slides to the millisecond."""
 
     def __init__(self) -> None:
+        self.purses = Purses()
         self._lines: dict[Key, _Line] = {}
         self._sweep_at = 4096
 

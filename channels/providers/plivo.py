@@ -16,6 +16,7 @@ import aiohttp
 
 from channels import errors, remedies
 from channels.contract import (
+    CALL_LIMIT,
     Answer,
     Callback,
     Channel,
@@ -45,9 +46,6 @@ API = "https://api.plivo.com"
 
 EXPIRY = (5, 10_799)
 """Seconds that Plivo accepts as message_expiry (support.plivo.com, Message Expiry). Its default is three hours."""
-
-CALL_LIMIT = 120
-"""Seconds after which Plivo cuts a call. Its default is four hours."""
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

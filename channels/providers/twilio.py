@@ -17,6 +17,7 @@ from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-unt
 
 from channels import errors, remedies
 from channels.contract import (
+    CALL_LIMIT,
     Answer,
     Callback,
     Channel,
@@ -46,9 +47,6 @@ __all__ = ["Settings", "Twilio", "build"]
 VALIDITY = (1, 36_000)
 """Seconds that Twilio accepts as a message's ValidityPeriod (Message resource). Its default, ten hours, would bring an
 SMS long after the code in it has died."""
-
-CALL_LIMIT = 120
-"""Seconds after which Twilio cuts a call. Saying a code twice takes a third of it; a forgotten line costs money."""
 
 _FORM_LIMIT = 200  # fields; Twilio sends about thirty
 

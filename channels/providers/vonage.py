@@ -17,6 +17,7 @@ import aiohttp
 
 from channels import errors, remedies
 from channels.contract import (
+    CALL_LIMIT,
     Answer,
     Callback,
     Channel,
@@ -49,9 +50,6 @@ SMS_API = "https://rest.nexmo.com"
 TTL = (20, 604_800)
 """Seconds that Vonage accepts as a message's life (both APIs; the SMS API counts in milliseconds). Its default, up to
 three days, would bring an SMS long after the code in it has died."""
-
-CALL_LIMIT = 120
-"""Seconds after which Vonage cuts a call. Saying a code twice takes a third of it; a forgotten line costs money."""
 
 # The languages of the talk action (Voice API, Text to speech), by the tags that differ from ours or are shorter.
 _TALK = {

@@ -14,7 +14,7 @@ import click
 from gateway.cli import loading, options
 
 if TYPE_CHECKING:
-    from policies.model import Decision, Limit, Question, Step
+    from policies.model import Cap, Decision, Limit, Question, Step
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> 
     settings = loading.policies(config_file)
     question = _question(options.app(settings, app), **asked)
     policy = settings.policy(question.app, question.purpose)
-    told = _told(question, decide(policy, question))
+    told = _told(question, decide(policy, question), settings.tariff.currency)
     if as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
@@ -99,8 +99,9 @@ def _understood(read: Callable[[str], T], given: str | None, option: str) -> T |
         raise click.ClickException(f"{option}: {fault.reason}") from None
 
 
-def _told(question: Question, decision: Decision) -> dict[str, Any]:
+def _told(question: Question, decision: Decision, currency: str) -> dict[str, Any]:
     """Everything that is said, as plain data."""
+    from policies import money
     from policies.duration import written
     from policies.rules.code import ALPHABETS
     from policies.rules.limits import cooldown
@@ -141,11 +142,27 @@ def _told(question: Question, decision: Decision) -> dict[str, Any]:
             "resend": code.resend,
             "cooldown": written(code.cooldown),
         },
-        "steps": [_step(step) for step in decision.steps],
+        "caps": [_cap(cap, currency) for cap in decision.caps],
+        "worst_cost": money.written(sum(price for step in decision.steps for _, price in step.prices), currency),
+        "steps": [_step(step, currency) for step in decision.steps],
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _cap(cap: Cap, currency: str) -> dict[str, Any]:
+    from policies import money
+
+    per = cap.per.replace("+", " and ")
+    return {
+        "name": cap.name,
+        "per": per,
+        "amount": money.written(cap.amount, currency),
+        "window": cap.period,
+        "then": cap.then,
+    }
+
+
+def _step(step: Step, currency: str) -> dict[str, Any]:
+    from policies import money
     from policies.duration import written
 
     told = {
@@ -153,6 +170,7 @@ def _step(step: Step) -> dict[str, Any]:
         "providers": list(step.providers),
         "order": step.order,
         "weights": dict(step.weights),
+        "prices": {name: money.written(price, currency) for name, price in step.prices},
         "wait": written(step.wait),
         "sender": step.sender,
         "silent": [_moment(since) + " to " + _moment(until) for since, until in step.quiet],
@@ -197,7 +215,7 @@ def _page(told: Mapping[str, Any]) -> Iterator[str]:
         yield "{}: {problem} by {rule}. {detail}".format(head, **told["refused"])
         return
     yield from _terms(told)
-    yield f"{click.style('would be sent', fg='green', bold=True)}, if no limit above is used up"
+    yield f"{click.style('would be sent', fg='green', bold=True)}, if no limit and no cap above is used up"
 
 
 def _destination(to: Mapping[str, Any]) -> Iterator[str]:
@@ -235,6 +253,23 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
         wait = "is the last" if last else f"waits {step['wait']} for a sign of delivery"
         silent = f"; silent from {', '.join(step['silent'])}" if "silent" in step else ""
         yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}{silent}"
+    yield from _money(told)
+
+
+def _money(told: Mapping[str, Any]) -> Iterator[str]:
+    yield _bold("money")
+    for step in told["steps"]:
+        yield f"  {step['channel']:<11} {', '.join(f'{name} {price}' for name, price in step['prices'].items())}"
+    yield f"  at most {told['worst_cost']} without resends: a message with each provider of each step"
+    if told["caps"]:
+        rows = [
+            (cap["name"], f"{cap['amount']} a {cap['window']}", f"per {cap['per']}", _then(cap)) for cap in told["caps"]
+        ]
+        yield from _table(rows, [""] * len(rows))
+
+
+def _then(cap: Mapping[str, Any]) -> str:
+    return "then refuses" if cap["then"] == "refuse" else "then sends what is free"
 
 
 def _delays(delays: Sequence[str]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from math import ceil
 
-from channels.contract import Channel
+from channels.contract import CALL_LIMIT, Channel
 from channels.price import DEFAULT, micros
 from gateway.config.model import CurrencySettings
 from gateway.config.settings import ProviderSection
@@ -13,19 +14,20 @@ from policies.money import Tariff, Unrated
 
 
 def tariff(spend: CurrencySettings, providers: Mapping[str, ProviderSection], segments: Mapping[str, int]) -> Tariff:
-    """The tariff. `segments` are the most parts of one message, by channel, each of which costs. A price in a currency
-    without a rate is left out: see `unrated`."""
+    """The tariff. `segments` are the most parts of one message, by channel, each of which costs. A call costs as much
+    as the longest one. A price in a currency without a rate is left out: see `unrated`."""
     bare = Tariff(spend.currency, {currency: Decimal(str(rate)) for currency, rate in spend.rates.items()})
+    units = {**segments, Channel.VOICE: ceil(CALL_LIMIT / 60)}
     prices = {
         (name, channel): table
         for name, section in providers.items()
-        for channel, table in _tables(section, bare, segments)
+        for channel, table in _tables(section, bare, units)
     }
     return Tariff(bare.currency, bare.rates, prices)
 
 
 def _tables(
-    section: ProviderSection, bare: Tariff, segments: Mapping[str, int]
+    section: ProviderSection, bare: Tariff, units: Mapping[str, int]
 ) -> Iterator[tuple[str, Mapping[str, int]]]:
     for channel in Channel if section.free else ():
         yield channel, {"": 0}
@@ -36,7 +38,7 @@ def _tables(
                 reckoned = bare.convert(*micros(price))
             except Unrated:
                 continue
-            table["" if country == DEFAULT else country] = reckoned * segments.get(channel, 1)
+            table["" if country == DEFAULT else country] = reckoned * units.get(channel, 1)
         yield channel, table
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.service.requests import Denied, Limited
-from policies.destination import phone
+from policies.destination import email, phone
 from policies.model import Question
+from policies.money import Tariff
 from policies.rehearsal import LIMITED, later, start
 from policies.windows import Windows
 from tests.support.world import CHANNELS, World, compile_policies
@@ -95,3 +96,34 @@ def test_a_refused_start_says_its_rule_and_its_problem() -> None:
     assert (first.allowed, first.problem, first.rule, first.by) == (True, "", "", "")
     assert (second.allowed, second.problem, second.rule, second.by) == (False, LIMITED, "limits", "cooldown")
     assert second.reserved.wait == 4_999
+
+
+@pytest.mark.parametrize("then", ["refuse", "free"])
+async def test_a_rehearsal_spends_as_the_gateway_does(valkey: str, then: str) -> None:
+    cap = {"per": "app", "amount": "0.37 USD", "window": "hour", "then": then}
+    spend = {"caps": {"app-hour": cap, "country-day": None, "app-day": None, "whole-month": None}}
+    steps = [{"channel": channel, "wait": "30s"} for channel in ("sms", "voice", "email")]
+    limits = dict.fromkeys(("prefix-hour", "app-hour", "ip-hour", "device-hour"))
+    roomy = {**POLICY, "limits": limits, "fallback": steps, "spend": spend}
+    tariff = Tariff(prices={("one", "sms"): {"": 50_000}, ("one", "voice"): {"": 90_000}})
+    orders = dict.fromkeys(CHANNELS, ("one",))
+    windows, told, rehearsed = Windows(), [], []
+    async with World(valkey, policies={"default": roomy}, orders=orders, tariff=tariff) as world:
+        policy = world.setup.policies["default"]
+        world.clock.forward(1 + 3_600 - world.clock.now // 1000 % 3_600)  # so that the hour has just begun
+        for n in range(24):
+            world.clock.forward(200)
+            to = f"+1415555{n:04d}"
+            address = f"ana{n}@example.org"
+            told.append(await real(world, phone=to, email=address))
+            await world.settle()
+            question = Question("shop", "default", phone(to), email(address))
+            outcome = start(policy, question, windows, world.clock.now)
+            rehearsed.append(outcome.rule)
+            await world.after(31)
+            if outcome.allowed and len(outcome.decision.steps) > 1:
+                later(outcome, windows, world.clock.now, by_person=False, step=1)
+        assert rehearsed == told
+        assert set(told) == ({"", "spend"} if then == "refuse" else {""})
+        by_email = [m for m in world.sent if m.channel == "email" and m.reference.endswith(".1")]
+        assert bool(by_email) is (then == "free")

@@ -51,7 +51,7 @@ def command(files: tuple[Path, ...], changed: Path, config_file: Path, as_json: 
             replay.take(recorded)
     if not replay.found.starts:
         raise click.ClickException(f"no start was found in {', '.join(map(str, files))}. {unread}".strip())
-    told = _told(replay.found, unread.lines)
+    told = _told(replay.found, unread.lines, (before.tariff.currency, after.tariff.currency))
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
@@ -107,7 +107,7 @@ def _json(line: str) -> Mapping[str, Any]:
     return found
 
 
-def _told(found: Comparison, unread: int) -> dict[str, Any]:
+def _told(found: Comparison, unread: int, currencies: tuple[str, str]) -> dict[str, Any]:
     """Everything that is said, as plain data."""
     return {
         "starts": found.starts,
@@ -117,8 +117,8 @@ def _told(found: Comparison, unread: int) -> dict[str, Any]:
         "unread_lines": unread,
         "decided_as_recorded": found.as_recorded,
         "changed": found.changed,
-        "before": _tally(found.before),
-        "after": _tally(found.after),
+        "before": _tally(found.before, currencies[0]),
+        "after": _tally(found.after, currencies[1]),
         "newly_refused": [
             {"rule": rule, "country": country, "starts": n, "approved": found.refused_approved[rule, country]}
             for (rule, country), n in found.refused.most_common()
@@ -128,11 +128,17 @@ def _told(found: Comparison, unread: int) -> dict[str, Any]:
     }
 
 
-def _tally(tally: Tally) -> dict[str, Any]:
+def _tally(tally: Tally, currency: str) -> dict[str, Any]:
+    from policies.money import written
+
     return {
         "allowed": tally.allowed,
         "refused": _rows(tally.refused, "rule", "country", count="starts"),
         "messages": _rows(tally.messages, "channel", "country", count="messages"),
+        "cost": written(tally.cost.total(), currency),
+        "costs": [
+            {"country": country, "cost": written(cost, currency)} for country, cost in tally.cost.most_common() if cost
+        ],
         "shadow_refused": dict(tally.shadows.most_common()),
     }
 
@@ -156,6 +162,8 @@ def _page(told: Mapping[str, Any]) -> Iterator[str]:
     yield from _table("starts", ["", "before", "after"], _totals(before, after))
     yield from _table("messages by channel", ["", "before", "after"], _mix(before, after, "channel"))
     yield from _table("messages by country", ["", "before", "after"], _mix(before, after, "country"))
+    if before["costs"] or after["costs"]:
+        yield from _table("cost by price lists", ["", "before", "after"], _costs(before, after))
     yield from _changes("newly refused", told["newly_refused"], ["rule", "country", "starts", "approved"])
     yield from _changes("newly allowed", told["newly_allowed"], ["rule", "country", "starts"])
     yield from _changes("another channel first", told["first_channel"], ["before", "after", "country", "starts"])
@@ -171,6 +179,13 @@ def _mix(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> list[
     sides = [_sums(side["messages"], key, "messages") for side in (before, after)]
     names = [name for name, _ in (sides[0] + sides[1]).most_common()]
     return [[name, *(str(side[name]) for side in sides)] for name in names]
+
+
+def _costs(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[list[str]]:
+    sides = [{row["country"]: row["cost"] for row in side["costs"]} for side in (before, after)]
+    names = dict.fromkeys([*sides[0], *sides[1]])
+    rows = [[name, *(side.get(name, "") for side in sides)] for name in names]
+    return [["all", before["cost"], after["cost"]], *rows]
 
 
 def _sums(rows: Sequence[Mapping[str, Any]], key: str, count: str) -> Counter[str]:

@@ -76,7 +76,7 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
     ):
         assert line in lines
     assert [line.split()[1] for line in lines if line.startswith("  ok  ")] == [name for name, _ in RULES]
-    assert lines[-9:] == [
+    assert lines[-16:] == [
         "code",
         "  6 digits, lives 5m, 3 checks",
         "  a resend after 30s sends a new code",
@@ -85,7 +85,14 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
         "steps",
         "  1 sms       by simulator; waits 20s for a sign of delivery",
         "  2 voice     by simulator; is the last",
-        "would be sent, if no limit above is used up",
+        "money",
+        "  sms         simulator 0.00 USD",
+        "  voice       simulator 0.00 USD",
+        "  at most 0.00 USD without resends: a message with each provider of each step",
+        "  country-day  100.00 USD a day     per app and country  then refuses",
+        "  app-day      200.00 USD a day     per app              then refuses",
+        "  whole-month  2000.00 USD a month  per everything       then refuses",
+        "would be sent, if no limit and no cap above is used up",
     ]
     assert "  device-hour              1000 in 1h   per device       starts  demo" in lines
     assert "  cooldown                 1 in 30s     per destination  starts  demo/payment" in lines
@@ -117,6 +124,24 @@ def test_it_needs_no_secret_and_tells_shadows_senders_and_both_addresses(config:
         "  2 email     by mail; is the last",
     ):
         assert line in result.stdout.splitlines()
+
+
+def test_the_worst_that_a_verification_can_cost_is_every_provider_of_every_step(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(CONFIG))
+    data["providers"]["simulator"]["price"] = {"sms": {"default": "0.05 EUR", "IN": "0.01 USD"}, "voice": "0.02 USD"}
+    data["providers"]["spare"] = {"type": "simulator", "price": {"sms": "0.07 USD"}}
+    data["channels"]["sms"] = {"providers": ["simulator", "spare"], "max_segments": 2}
+    data["spend"] = {"currency": "USD", "rates": {"EUR": 1.1}}
+    config = tmp_path / "priced.yaml"
+    config.write_text(yaml.safe_dump(data))
+    told = json.loads(explain("--to", "+14155550123", "--purpose", "payment", "--json", config=config).stdout)
+    assert [step["prices"] for step in told["steps"]] == [
+        {"simulator": "0.11 USD", "spare": "0.14 USD"},  # two parts each
+        {"simulator": "0.04 USD"},  # two minutes
+    ]
+    assert told["worst_cost"] == "0.29 USD"
+    told = json.loads(explain("--to", "+919812345678", "--purpose", "payment", "--json", config=config).stdout)
+    assert told["steps"][0]["prices"] == {"simulator": "0.02 USD", "spare": "0.14 USD"}
 
 
 def test_the_same_is_printed_for_programs() -> None:

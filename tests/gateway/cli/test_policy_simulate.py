@@ -144,3 +144,24 @@ def test_every_field_of_a_line_is_in_the_documentation() -> None:
         "locale",
     }
     assert [name for name in sorted(fields) if f"`{name}`" not in page] == []
+
+
+def test_it_tells_what_a_change_would_cost_by_the_price_lists(tmp_path: Path) -> None:
+    priced = tmp_path / "priced.yaml"
+    price = "price: {sms: {default: 0.05 USD, IN: 0.02 USD}, whatsapp: 0.01 USD}"
+    caps = "    spend: { caps: { country-day: { amount: 0.02 USD } } }\n"
+    text = CONFIG.read_text().replace("price: {}", price)
+    priced.write_text(text.replace("    extends: default # the preset", caps + "    extends: default # the preset", 1))
+    traffic = written(tmp_path / "t.jsonl", TRAFFIC)
+    result = simulate("--traffic", traffic, "--with", priced)
+    assert result.exit_code == 0, result.stderr
+    assert (
+        "cost by price lists\n       before    after\n  all  0.00 USD  0.02 USD\n  IN             0.02 USD\n"
+        in result.stdout
+    )
+    told = json.loads(simulate("--traffic", traffic, "--with", priced, "--json").stdout)
+    assert told["after"]["costs"] == [{"country": "IN", "cost": "0.02 USD"}]
+    assert {(row["rule"], row["country"]): row["starts"] for row in told["newly_refused"]} == {
+        ("spend:country-day", "US"): 1,  # dearer than all of the cap
+        ("spend:country-day", "IN"): 1,  # the first has used it up, and its fallback was not sent
+    }
