@@ -14,6 +14,7 @@ from policies import destination
 from policies.engine import Policy, compile_policy, decide
 from policies.inheritance import resolve
 from policies.model import Decision, Question
+from policies.money import Tariff
 from policies.schema import PolicySettings
 
 POLICY = """
@@ -28,6 +29,17 @@ countries:
     BR: { channels: [whatsapp, sms], wait: { sms: 20s }, sender: { sms: "29000" } }
     IN: { providers: { sms: [two] } }
 number_types: { deny: [premium_rate, shared_cost], landline: voice }
+lists: { deny: ["+4479990*", bad.example], allow: ["+12025550123"] }
+email: { disposable: deny, no_mail: deny, mixed_script: deny }
+quiet_hours: { channels: [voice], starts: "21:00", ends: "08:00" }
+context: { require: [] }
+code: { length: 6, cooldown: 30s, cooldown_growth: 2 }
+guesses: { amount: 20, window: 24h }
+spend:
+  max_price: 1 USD
+  caps:
+    app-day: { per: app, amount: 100 USD, window: day }
+    country-day: { per: [app, country], amount: 20 USD, window: day, then: free }
 suppression: { opted_out: next_channel, expiry: 365d }
 fallback:
   - { channel: sms, wait: 30s, order: weighted, weights: { one: 90, two: 10 } }
@@ -35,7 +47,7 @@ fallback:
   - { channel: voice, wait: 45s }
   - { channel: email, wait: 60s }
 """
-"""Every section says something. What it leaves out, the default preset says: seven more limits, the code, guesses."""
+"""Every section says something; what it leaves out, the default preset says, such as seven more limits."""
 
 ORDERS = {"sms": ("one", "two"), "whatsapp": ("meta",), "voice": ("two",), "email": ("smtp",)}
 
@@ -43,7 +55,8 @@ ORDERS = {"sms": ("one", "two"), "whatsapp": ("meta",), "voice": ("two",), "emai
 def policy() -> Policy:
     """The policy, compiled as the gateway does it."""
     settings = PolicySettings.model_validate(resolve("default", {"default": yaml.safe_load(POLICY)}))
-    return compile_policy("default", settings, ORDERS)
+    tariff = Tariff(prices={(name, channel): {"": 50_000} for channel, names in ORDERS.items() for name in names})
+    return compile_policy("default", settings, ORDERS, disposable=frozenset({"mailinator.com"}), tariff=tariff)
 
 
 def numbers() -> list[str]:
@@ -73,6 +86,8 @@ def questions(texts: list[str], *, both: bool = False) -> Iterator[Callable[[], 
             ip=f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}",
             device=f"d{n}",
             suppressed=("whatsapp",),
+            mail="takes",
+            now=1_800_000_000_000 + n * 1000,
         )
 
     return (lambda n=n, text=text: question(n, text) for n, text in enumerate(cycle(texts)))  # type: ignore[misc]

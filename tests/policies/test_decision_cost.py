@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import yaml
+
 from bench import decision
 from policies import destination
 from policies.engine import RULES, decide
+from policies.schema import PolicySettings
 
 
 def test_a_decision_with_every_rule_on_and_the_number_parsed_takes_less_than_150_microseconds() -> None:
@@ -34,6 +37,11 @@ def test_what_is_measured_asks_every_rule_and_lets_people_through() -> None:
     assert len(passed) > 450
     assert all([note.rule for note in one.notes] == [name for name, _ in RULES] for one in passed)
     assert all(len(one.limits) >= 9 for one in passed)
+
+
+def test_every_section_of_a_policy_has_its_say_in_what_is_measured() -> None:
+    said = set(yaml.safe_load(decision.POLICY))
+    assert set(PolicySettings.model_fields) - said == {"extends"}, "let bench/decision.py say something of it"
 
 
 def test_the_numbers_that_are_measured_are_of_every_country() -> None:
