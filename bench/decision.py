@@ -31,7 +31,7 @@ countries:
 number_types: { deny: [premium_rate, shared_cost], landline: voice }
 lists: { deny: ["+4479990*", bad.example], allow: ["+12025550123"] }
 email: { disposable: deny, no_mail: deny, mixed_script: deny }
-quiet_hours: { channels: [voice], starts: "21:00", ends: "08:00" }
+quiet_hours: { channels: [voice], starts: "21:00", ends: "08:00", even_if_asked: true }
 context: { require: [] }
 code: { length: 6, cooldown: 30s, cooldown_growth: 2 }
 guesses: { amount: 20, window: 24h }

@@ -119,7 +119,8 @@ def of(address: Phone | Email) -> tuple[str, ...]:
     of a number, as in recorded traffic, is covered by none."""
     if isinstance(address, Email):
         return (address.key, *_domains(address.domain))
-    return Entry(address.e164).covering
+    number = address.e164
+    return (number, *_beginnings(number, 0)) if number[0] == "+" else Entry(number).covering
 
 
 def _beginnings(number: str, less: int) -> Iterator[str]:

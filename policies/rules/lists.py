@@ -70,7 +70,10 @@ class Lists:
         """The word of the most special entry that covers the destination; of two that are one, deny."""
         if address is None or not (self.deny or self.allow):
             return ""
-        for entry in entries.of(address):
+        covering = entries.of(address)
+        if all(found.isdisjoint(covering) for found in (*self.deny, *self.allow)):
+            return ""  # nearly everybody
+        for entry in covering:
             if any(entry in found for found in self.deny):
                 return "deny"
             if any(entry in found for found in self.allow):
