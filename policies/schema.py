@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies.duration import written
 from policies.model import ChannelName
@@ -20,23 +19,12 @@ from policies.rules.country import CountryRule, CountrySettings
 from policies.rules.email import EmailSettings
 from policies.rules.limits import LimitSettings
 from policies.rules.lists import Contents, ListSettings
+from policies.rules.name import Name
 from policies.rules.number_type import NumberTypeSettings
 from policies.rules.quiet_hours import QuietSettings
 from policies.rules.route import StepSettings
 from policies.rules.spend import SpendSettings
 from policies.rules.suppression import SuppressionSettings
-
-
-def _limit_name(text: str) -> str:
-    if re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text) is None:
-        raise ValueError("not a usable name: write lower-case letters, digits and hyphens, a letter first, 63 at most")
-    return text
-
-
-LimitName = Annotated[
-    str, AfterValidator(_limit_name), WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"})
-]
-"""Limit names appear in RateLimit headers and metrics, so they stay plain."""
 
 
 class PolicySettings(BaseModel):
@@ -50,7 +38,7 @@ class PolicySettings(BaseModel):
         "null removes.",
     )
     code: CodeRules = Field(default_factory=CodeRules, description="How a code is made and how it ends.")
-    limits: dict[LimitName, LimitSettings] = Field(
+    limits: dict[Name, LimitSettings] = Field(
         default_factory=dict, max_length=32, description="How often, by a name that an extending policy can change."
     )
     guesses: GuessSettings = Field(

@@ -79,7 +79,7 @@ def _complaints(detail: ErrorDetails, shape: Shape, raw: object) -> Iterator[Com
         yield (place, *_translated(detail, shape, place))
         return
     for piece in str(detail["ctx"]["error"]).split("; "):
-        below, problem, remedy = _own_words(piece, at(shape, place))
+        below, problem, remedy = own_words(piece, at(shape, place))
         yield (*place, *below), problem, remedy
 
 
@@ -93,7 +93,7 @@ def _place(detail: ErrorDetails, raw: object) -> Path:
     return place
 
 
-def _own_words(text: str, shape: Shape) -> tuple[Path, str, str]:
+def own_words(text: str, shape: Shape) -> tuple[Path, str, str]:
     """A message of the schema itself: it may begin with a key ("code.expiry: ...") and end with a remedy."""
     below: Path = ()
     head = _HEAD.match(text)

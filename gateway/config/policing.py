@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.config import listings
-from gateway.config.explain import Complaint, judged, split
+from gateway.config.explain import Complaint, judged, own_words
 from gateway.config.fault import Path, instead, near
 from gateway.config.reader import Document
 from gateway.config.shape import entry
@@ -114,7 +114,8 @@ def compiled(
         try:
             found[name] = compile_policy(name, said, orders, available, contents, disposable, tariff)
         except ValueError as error:
-            document.complain(names[name], *split(str(error)))
+            below, problem, remedy = own_words(str(error), PolicySettings)
+            document.complain((*names[name], *below), problem, remedy)
     return found
 
 

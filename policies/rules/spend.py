@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from policies.model import Cap, Question, Refusal, Step
 from policies.money import Amount, PeriodName, Tariff, Unrated, written
 from policies.rules.finding import Finding
+from policies.rules.name import Name
 
 _EVERYTHING = "everything"
 Payer = Literal["app", "country", "everything"]
@@ -50,9 +51,6 @@ class CapSettings(BaseModel):
     )
 
 
-CapName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-
-
 class SpendSettings(BaseModel):
     """What messages may cost, one by one and together."""
 
@@ -65,7 +63,7 @@ class SpendSettings(BaseModel):
         "0.50 USD",
         description="What a message is reckoned at where no price table names it; email is free then.",
     )
-    caps: dict[CapName, CapSettings] = Field(
+    caps: dict[Name, CapSettings] = Field(
         default_factory=dict,
         max_length=8,
         description="The most that is spent in a period, by a name that an extending policy can change.",
