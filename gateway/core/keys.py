@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import random
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
@@ -112,6 +112,12 @@ class Keyring:
         without the lookup key (a plain hash of a phone number is undone in minutes)."""
         data = "\x1f".join(parts).encode("utf-8", "surrogatepass")
         return hmac.digest(self._lookup[purpose], data, "sha256")[:16]
+
+    def hashes(self, purpose: str, of: str, texts: Iterable[str]) -> tuple[bytes, ...]:
+        """16 bytes for each of many texts that belong to one thing, which every start waits for: keyed BLAKE2
+        (RFC 7693), at a third of what HMAC costs."""
+        key = self._lookup[purpose]
+        return tuple(hashlib.blake2b(f"{of}\x1f{text}".encode(), key=key, digest_size=16).digest() for text in texts)
 
     def name(self, purpose: str, *parts: str) -> str:
         """`hashed` as the 22 characters that a key of the store is named by."""

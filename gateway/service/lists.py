@@ -38,7 +38,7 @@ class Standing:
 def looks(setup: Setup, app: str, to: Destinations, listed: Listed) -> tuple[ListLook, ...]:
     """What the store has to look at before a verification may begin, if the list is taken to say `listed`."""
     return tuple(
-        ListLook(_record(setup, app, _shard(setup, address)), _hashes(setup, app, entries.of(address)), word)
+        ListLook(_record(setup, app, _shard(setup, address)), setup.keys.hashes("list", app, entries.of(address)), word)
         for address, word in ((to.phone, listed.phone), (to.email, listed.email))
         if address
     )
@@ -68,13 +68,13 @@ class Lists:
         entry = _read(text)
         covering = entry.covering
         key = _record(self._setup, app, _shards(self._setup, entry)[0])
-        found = await self._setup.store.listed(key, _hashes(self._setup, app, covering))
+        found = await self._setup.store.listed(key, self._setup.keys.hashes("list", app, covering))
         return Standing(entry, found[0].word if found else "", tuple((Entry(covering[e.place]), e) for e in found))
 
     async def add(self, app: str, text: str, word: Literal["deny", "allow"], reason: str, life: int) -> Standing:
         """Deny or allow; an entry that stands already is written anew. `life` in ms, 0 is until it is removed."""
         entry = _read(text)
-        store, (hashed,) = self._setup.store, _hashes(self._setup, app, (entry.text,))
+        store, (hashed,) = self._setup.store, self._setup.keys.hashes("list", app, (entry.text,))
         try:
             await _all(store.enlist(key, hashed, word, reason, life, MOST) for key in self._records(app, entry))
         except Full:
@@ -85,7 +85,7 @@ class Lists:
     async def remove(self, app: str, text: str) -> Standing:
         """Neither deny nor allow any more."""
         entry = _read(text)
-        store, (hashed,) = self._setup.store, _hashes(self._setup, app, (entry.text,))
+        store, (hashed,) = self._setup.store, self._setup.keys.hashes("list", app, (entry.text,))
         if any(await _all(store.strike(key, hashed) for key in self._records(app, entry))):
             self._setup.log.info("list.removed", app=app, entry=entry.masked)
         return await self.search(app, text)
@@ -119,7 +119,3 @@ def _shard(setup: Setup, address: Phone | Email) -> int:
 
 def _record(setup: Setup, app: str, shard: int) -> str:
     return setup.store.list_key(shard, setup.keys.name("list", app))
-
-
-def _hashes(setup: Setup, app: str, texts: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(setup.keys.hashed("list", app, text) for text in texts)

@@ -15,13 +15,16 @@ from gateway.service import traffic as writing
 from policies.destination import email, phone
 from policies.engine import compile_policy, decide
 from policies.inheritance import resolve
-from policies.model import Limit, Question
+from policies.model import Limit, Listed, Question
 from policies.schema import PolicySettings
 from policies.traffic import Ended, Sent, Started, Unreadable, read
 
 KEYS = Keyring(b"l" * 32, {"k1": b"s" * 32})
 RAW = {
     "countries": {"default": "allow", "deny": ["RU"], "rules": {"IN": {"channels": ["whatsapp", "sms"]}}},
+    "lists": {"deny": ["sub.example.org"], "api_allow": True},
+    "email": {"disposable": "deny", "no_mail": "deny", "mixed_script": "deny"},
+    "quiet_hours": {"channels": ["voice"]},
     "limits": {"pair": {"per": ["ip", "country"], "amount": 3, "window": "1h"}},
 }
 POLICY = compile_policy(
@@ -43,8 +46,13 @@ QUESTIONS = st.builds(
     app=st.sampled_from(["shop", "bank"]),
     purpose=st.just("login"),
     phone=st.sampled_from([None, *map(phone, NUMBERS)]),
-    email=st.sampled_from([None, email("Ana+x@example.org"), email("ana@example.org")]),
+    email=st.sampled_from(
+        [None, *map(email, ("Ana+x@example.org", "ana@example.org", "a@x.sub.example.org", "a@ex\u0430mple.com"))]
+    ),
+    listed=st.builds(Listed, st.sampled_from(["", "deny", "allow"]), st.sampled_from(["", "deny", "allow"])),
+    mail=st.sampled_from(["unknown", "takes", "refuses"]),
     channels=st.sampled_from([(), ("email",), ("voice", "sms")]),
+    now=st.just(1_800_000_000_000),
     locale=st.sampled_from(["", "pt-BR"]),
     suppressed=st.sampled_from([(), ("sms",), ("email", "voice")]),
     ip=st.sampled_from(["", "203.0.113.7", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]),
