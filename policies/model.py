@@ -124,11 +124,10 @@ class Step:
     weights: tuple[tuple[str, int], ...] = ()  # of every provider, where order is weighted
     quiet: tuple[tuple[int, int], ...] = ()  # when it is silent: from, until; ms since 1970
     strict: bool = False  # silent then even for a person who names its channel
+    prices: tuple[tuple[str, int], ...] = ()  # of one message with each provider, in millionths; none yet: ()
 
     def silent(self, now: int) -> bool:
         return any(since <= now < until for since, until in self.quiet)
-
-    prices: tuple[tuple[str, int], ...] = ()  # of one message with each provider, in millionths; none yet: ()
 
     def price(self, provider: str) -> int:
         """What a message with this provider is reckoned at, in millionths of the caps' currency."""

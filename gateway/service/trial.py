@@ -21,10 +21,10 @@ def code(setup: Setup, number: str, address: str) -> str:
 
 
 def aimed(decision: Decision) -> Decision:
-    """The decision for a test destination: as it is, and nobody carries it."""
-    steps = tuple(replace(step, providers=(PROVIDER,)) for step in decision.steps)
+    """The decision for a test destination: as it is, and nobody carries it or is paid for it."""
+    steps = tuple(replace(step, providers=(PROVIDER,), prices=()) for step in decision.steps)
     note = Note(PROVIDER, "a test destination: nothing is sent")
-    return replace(decision, steps=steps, notes=(*decision.notes, note))
+    return replace(decision, steps=steps, caps=(), notes=(*decision.notes, note))
 
 
 def carried(setup: Setup, provider: str) -> bool:

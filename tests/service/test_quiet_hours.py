@@ -1,4 +1,4 @@
-"""Quiet hours as a verification meets them: a call is silent when its turn comes, whatever the time was at the start."""
+"""Quiet hours as a verification meets them: a call is silent when its turn comes, whatever the time was before."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from gateway.config import Invalid, Settings, load
 from gateway.http import app as composition
 from gateway.service import trial
 from gateway.service.requests import Denied, Limited
+from policies.money import Tariff
 from tests.service.conftest import Worlds
 from tests.support.world import EMAIL, PHONE, POLICY, World
 
@@ -81,6 +82,19 @@ async def test_policy_and_limits_hold_as_for_anybody(worlds: Worlds) -> None:
         await world.start()
     with pytest.raises(Denied, match="country"):
         await world.start(purpose="login")
+
+
+async def test_nothing_is_spent(worlds: Worlds) -> None:
+    capped = {**POLICY, "spend": {"caps": {"app-day": {"per": "app", "amount": "0.10 USD", "window": "day"}}}}
+    tariff = Tariff("USD", {}, {("one", "sms"): {"": 60_000}})
+    world = on_trial(worlds(policies={"default": capped}, tariff=tariff))
+    for _ in range(3):
+        v = await world.start()
+        assert [a.held for a in v.attempts] == [0]
+    assert [key async for key in world.client.scan_iter(f"{world.prefix}:*:p:*")] == []
+    await world.start(phone="+14155550124")
+    with pytest.raises(Denied, match="spend"):  # the cap that the tests left alone
+        await world.start(phone="+14155550125")
 
 
 async def test_the_journal_says_that_nothing_was_sent(world: World) -> None:
