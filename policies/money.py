@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -15,6 +16,7 @@ from pydantic import AfterValidator
 MICROS = 1_000_000
 """Millionths in one unit of a currency: what prices are reckoned in, as integers."""
 
+_HOUR = 3_600_000
 _FORM = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ([A-Z]{3})", re.ASCII)
 
 
@@ -64,7 +66,13 @@ class Tariff:
 
 def bounds(period: PeriodName, now: int) -> tuple[int, int]:
     """When the period that `now` lies in began and when it ends, in ms since 1970, UTC."""
-    at = datetime.fromtimestamp(now / 1000, UTC).replace(minute=0, second=0, microsecond=0)
+    return _bounds(period, now // _HOUR)
+
+
+@lru_cache(maxsize=64)
+def _bounds(period: PeriodName, hour: int) -> tuple[int, int]:
+    """All periods begin and end with an hour, so one answer serves for all of it."""
+    at = datetime.fromtimestamp(hour * _HOUR // 1000, UTC)
     match period:
         case "hour":
             length = timedelta(hours=1)
