@@ -6,9 +6,9 @@ little of it: that shows only in delivery reports and in people who type the cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
@@ -24,11 +24,19 @@ _PAUSE = 1_000
 
 
 class Way(NamedTuple):
-    """A provider on a channel towards a zone, which is a group of countries: see guard.circuits.zone_of."""
+    """A provider on a channel towards a zone, which is a group of countries: see guard.circuits.zone_of. Or towards one
+    country, by its two letters."""
 
     provider: str
     channel: str
     zone: str
+
+
+Price = Callable[[str], Cost | None]
+"""What a message of that provider costs."""
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class _Order(NamedTuple):
@@ -46,6 +54,7 @@ class Judge:
         self._metrics = metrics
         self._log = log or structlog.get_logger()
         self._standings: dict[Way, Standing] = {}
+        self._countries: dict[Way, Standing] = {}  # for the order by cost alone: too few messages to judge by
         self._reporting: set[tuple[str, ...]] = set()
         self._orders: dict[tuple[str, str, tuple[str, ...]], _Order] = {}
 
@@ -64,15 +73,19 @@ class Judge:
         standing.delivery.add(now, arrived)
         self._judge(way, standing, now)
 
-    def ended(self, way: Way, queued_at: int, now: int, verified: bool) -> None:
+    def ended(self, way: Way, queued_at: int, now: int, verified: bool, country: str = "") -> None:
         """Whether a message, queued at that time, led to a verification that has now ended."""
         standing = self._standing(way)
         standing.conversion.add(queued_at, verified)
         self._judge(way, standing, now)
+        if country:
+            self._of_country(way, country).conversion.add(queued_at, verified)
 
-    def paid(self, way: Way, now: int, cost: Cost) -> None:
+    def paid(self, way: Way, now: int, cost: Cost, country: str = "") -> None:
         """A vendor named the price of a message."""
         self._standing(way).paid(now, cost)
+        if country:
+            self._of_country(way, country).paid(now, cost)
 
     def bad(self, way: Way, now: int) -> str:
         """Why the provider should stand behind the others, such as "delivery 41% of 63"; "" when it should not."""
@@ -83,31 +96,50 @@ class Judge:
         return standing.reason if standing.bad else ""
 
     def cheapest(
-        self, channel: str, zone: str, providers: tuple[str, ...], prices: Mapping[tuple[str, str], Cost], now: int
+        self, channel: str, zone: str, providers: tuple[str, ...], price: Price, now: int, country: str = ""
     ) -> tuple[str, ...]:
         """The providers by what a verification costs with each: the price of a message over the share of messages that
-        led to one. `prices` are those of the configuration, by provider and channel, for vendors that name none.
+        led to one, in this country. Where not even two providers had enough messages there, in its zone. `price` is
+        what the configuration says of a provider, for vendors that name none.
 
         One goes before another only when it is cheaper even if its share is at its lower bound and the other's at its
         upper: so neither order of two that are alike can push out the other. Those with too few messages keep their
         places. Where the prices are unknown or in several currencies, all messages are taken to cost the same.
         """
-        key = channel, zone, providers
+        key = channel, country or zone, providers
         order, rests = self._orders.get(key, _Order(providers, now))
         if now < rests:
             return order
-        found = self._by_cost(channel, zone, order, prices, now)
-        self._keep(key, _Order(found, now + (_PAUSE if found == order else self.terms.cooldown)))
+        standings = self._measured(channel, zone, country, order, now)
+        found = self._by_cost(standings, order, price, now)
+        _keep(self._orders, key, _Order(found, now + (_PAUSE if found == order else self.terms.cooldown)))
         if found != order:
-            self._log.warning("order.changed", channel=channel, zone=zone or None, providers=list(found), reason="cost")
+            self._log.warning(
+                "order.changed",
+                channel=channel,
+                zone=zone or None,
+                country=country or None,
+                providers=list(found),
+                reason="cost",
+            )
         return found
 
+    def _measured(self, channel: str, zone: str, country: str, order: tuple[str, ...], now: int) -> dict[str, Standing]:
+        """The standings of those that had enough messages: in the country, or else in the zone."""
+
+        def among(standings: Mapping[Way, Standing], where: str) -> dict[str, Standing]:
+            found = ((provider, standings.get(Way(provider, channel, where))) for provider in order)
+            return {name: s for name, s in found if s and s.verified(now).number >= self.terms.minimum}
+
+        near = among(self._countries, country)
+        return near if len(near) > 1 else among(self._standings, zone)
+
     def _by_cost(
-        self, channel: str, zone: str, order: tuple[str, ...], prices: Mapping[tuple[str, str], Cost], now: int
+        self, standings: Mapping[str, Standing], order: tuple[str, ...], price: Price, now: int
     ) -> tuple[str, ...]:
-        shares = {provider: self._verified(Way(provider, channel, zone), now) for provider in order}
-        measured = [provider for provider in order if shares[provider].number >= self.terms.minimum]
-        paid = {provider: self._price(Way(provider, channel, zone), prices, now) for provider in measured}
+        shares = {provider: standing.verified(now) for provider, standing in standings.items()}
+        measured = list(shares)
+        paid = {provider: standings[provider].price(now) or price(provider) for provider in measured}
         costs = _comparable(paid)
         ranges = {provider: _range(costs[provider], shares[provider]) for provider in measured}
         ranked: list[str] = []
@@ -117,27 +149,18 @@ class Judge:
         places = iter(ranked)
         return tuple(next(places) if provider in paid else provider for provider in order)
 
-    def _price(self, way: Way, prices: Mapping[tuple[str, str], Cost], now: int) -> Cost | None:
-        standing = self._standings.get(way)
-        return (standing.price(now) if standing else None) or prices.get((way.provider, way.channel))
-
-    def _verified(self, way: Way, now: int) -> Sum:
-        standing = self._standings.get(way)
-        return standing.verified(now) if standing else Sum()
-
     def _standing(self, way: Way) -> Standing:
         found = self._standings.get(way)
         if found is None:
-            found = self._standings[way] = Standing(self.terms)
-            if len(self._standings) > _MOST:
-                del self._standings[next(iter(self._standings))]
+            found = Standing(self.terms)
+            _keep(self._standings, way, found)
         return found
 
-    def _keep(self, key: tuple[str, str, tuple[str, ...]], order: _Order) -> None:
-        self._orders.pop(key, None)
-        self._orders[key] = order
-        if len(self._orders) > _MOST:
-            del self._orders[next(iter(self._orders))]
+    def _of_country(self, way: Way, country: str) -> Standing:
+        way = Way(way.provider, way.channel, country)
+        found = self._countries.get(way) or Standing(self.terms)
+        _keep(self._countries, way, found)
+        return found
 
     def _judge(self, way: Way, standing: Standing, now: int) -> None:
         turned = standing.judge(now)
@@ -163,6 +186,14 @@ class Judge:
             rates = [standing.rates[name].mean for standing in zones if name in standing.rates]
             if rates:
                 self._metrics.share(way.provider, way.channel, name, min(rates))
+
+
+def _keep(those: MutableMapping[_Key, _Value], key: _Key, value: _Value) -> None:
+    """As the newest; the oldest goes when there are too many."""
+    those.pop(key, None)
+    those[key] = value
+    if len(those) > _MOST:
+        del those[next(iter(those))]
 
 
 def _comparable(prices: Mapping[str, Cost | None]) -> dict[str, int]:

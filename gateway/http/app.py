@@ -12,8 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from channels.contract import Channel, Cost
-from channels.price import DEFAULT, micros
+from channels.contract import Channel
 from gateway.config.model import AppSettings, OrderingSettings
 from gateway.config.settings import Settings
 from gateway.config.version import version
@@ -266,7 +265,6 @@ def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], rec
         switches=frame.switches,
         mail=frame.mail,
         vigilance=frame.vigilance,
-        prices=_prices(settings),
         test_codes=_test_codes(settings),
         tariff=settings.tariff,
     )
@@ -291,15 +289,6 @@ def _terms(ordering: OrderingSettings) -> Terms:
         cooldown=ordering.cooldown,
         exploration=ordering.exploration,
     )
-
-
-def _prices(settings: Settings) -> dict[tuple[str, str], Cost]:
-    return {
-        (name, channel): Cost(*micros(prices[DEFAULT]))
-        for name, section in settings.providers.items()
-        for channel, prices in section.settings.price.items()
-        if DEFAULT in prices
-    }
 
 
 def _labels(settings: Settings) -> Labels:

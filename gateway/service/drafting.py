@@ -38,7 +38,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     to = to.aimed(decision.steps[0].channel)
     app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
     verification = new_id(shard, setup.keys.random.randbytes)
-    decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number))
+    decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number, to.country))
     fixed = trial.code(setup, to.number, to.address)
     decision = trial.aimed(decision) if fixed else decision
     secrets = Secrets(

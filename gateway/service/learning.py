@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.contract import PROVIDER_FAULTS, REMEDIES, Cost, ErrorClass, Remedy
+from channels.contract import PROVIDER_FAULTS, REMEDIES, Channel, Cost, ErrorClass, Remedy
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.guard.circuits import zone_of
 from gateway.guard.judge import Way
@@ -28,7 +28,7 @@ def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
 
 def paid(setup: Setup, v: Verification, attempt: Attempt, cost: Cost, now: int) -> None:
     """The vendor named a price."""
-    setup.judge.paid(_way(v, attempt), now, cost)
+    setup.judge.paid(_way(v, attempt), now, cost, _country(v, attempt))
 
 
 def ended(setup: Setup, v: Verification) -> None:
@@ -44,13 +44,18 @@ def ended(setup: Setup, v: Verification) -> None:
     sound = [attempt for attempt in carried if attempt.status is not AttemptStatus.FAILED]
     credited = sound[-1] if sound and v.status is Status.APPROVED else None
     for attempt in carried:
-        setup.judge.ended(_way(v, attempt), attempt.queued_at, now, attempt is credited)
+        way, verified = _way(v, attempt), attempt is credited
+        setup.judge.ended(way, attempt.queued_at, now, verified, _country(v, attempt))
     if credited and credited.status is AttemptStatus.SENT and setup.judge.reports(_way(v, credited)):
         setup.judge.delivered(_way(v, credited), now, True)  # no report is as good as the code itself
 
 
 def _way(v: Verification, attempt: Attempt) -> Way:
     return Way(attempt.provider, attempt.channel, zone_of(attempt.channel, v.phone))
+
+
+def _country(v: Verification, attempt: Attempt) -> str:
+    return "" if attempt.channel == Channel.EMAIL else v.country
 
 
 def _carried(attempt: Attempt) -> bool:

@@ -10,7 +10,9 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
+from channels.contract import Channel, Cost
 from gateway.guard.circuits import zone_of
 from gateway.guard.judge import Way
 from gateway.service.setup import Setup
@@ -40,11 +42,12 @@ def available(setup: Setup, decision: Decision) -> Decision:
     return replace(decision, steps=steps, notes=(*decision.notes, note), refusal=None if steps else REFUSAL)
 
 
-def arranged(setup: Setup, decision: Decision, verification: str, phone: str) -> Decision:
+def arranged(setup: Setup, decision: Decision, verification: str, phone: str, country: str) -> Decision:
     """The decision with every step's providers in the order in which this verification tries them."""
     steps, notes = [], []
     for index, step in enumerate(decision.steps):
-        found = _arranged(setup, step, Chance(f"{verification} {index}"), zone_of(step.channel, phone))
+        where = zone_of(step.channel, phone), "" if step.channel == Channel.EMAIL else country
+        found = _arranged(setup, step, Chance(f"{verification} {index}"), *where)
         steps.append(found.step)
         if found.why:
             notes.append(Note(RULE, f"{step.channel}: {', '.join(found.step.providers)}: {'; '.join(found.why)}"))
@@ -73,9 +76,9 @@ class _Arranged:
     why: list[str]
 
 
-def _arranged(setup: Setup, step: Step, chance: Chance, zone: str) -> _Arranged:
+def _arranged(setup: Setup, step: Step, chance: Chance, zone: str, country: str) -> _Arranged:
     now = setup.store.now()
-    order, why = _by_mode(setup, step, chance, zone, now)
+    order, why = _by_mode(setup, step, chance, zone, country, now)
     bad = {
         provider: reason for provider in order if (reason := setup.judge.bad(Way(provider, step.channel, zone), now))
     }
@@ -90,15 +93,23 @@ def _arranged(setup: Setup, step: Step, chance: Chance, zone: str) -> _Arranged:
     return _Arranged(replace(step, providers=order, order="fixed", weights=()), why)
 
 
-def _by_mode(setup: Setup, step: Step, chance: Chance, zone: str, now: int) -> tuple[tuple[str, ...], list[str]]:
+def _by_mode(
+    setup: Setup, step: Step, chance: Chance, zone: str, country: str, now: int
+) -> tuple[tuple[str, ...], list[str]]:
     match step.order:
         case "weighted":
             shares = ", ".join(f"{provider} {weight}" for provider, weight in step.weights)
             return weighted(step.weights, chance), [f"weighted {shares}"]
         case "adaptive":
-            return setup.judge.cheapest(step.channel, zone, step.providers, setup.prices, now), ["adaptive"]
+            price = partial(_price, setup, step.channel, country)
+            return setup.judge.cheapest(step.channel, zone, step.providers, price, now, country), ["adaptive"]
         case _:
             return step.providers, []
+
+
+def _price(setup: Setup, channel: str, country: str, provider: str) -> Cost | None:
+    micros = setup.tariff.price(provider, channel, country)
+    return None if micros is None else Cost(micros, setup.tariff.currency)
 
 
 def weighted(weights: tuple[tuple[str, int], ...], chance: Chance) -> tuple[str, ...]:

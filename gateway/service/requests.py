@@ -144,6 +144,10 @@ class Destinations:
         return self.phone.e164 if self.phone else ""
 
     @property
+    def country(self) -> str:
+        return self.phone.country if self.phone else ""
+
+    @property
     def address(self) -> str:
         return self.email.address if self.email else ""
 

@@ -143,7 +143,6 @@ class Setup:
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
     vigilance: Vigilance = field(default_factory=Vigilance)
-    prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)  # by provider and channel, as configured
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     test_codes: Mapping[str, str] = field(default_factory=dict, repr=False)  # by number or mailbox; none in production
     tariff: Tariff = field(default_factory=Tariff)  # what the policies were compiled with

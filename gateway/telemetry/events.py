@@ -148,7 +148,7 @@ EVENTS: tuple[Event, ...] = (
         "order.changed",
         "warning",
         "The order of providers by what a verification costs became another one.",
-        ("channel", "zone", "providers", "reason"),
+        ("channel", "zone", "country", "providers", "reason"),
     ),
     Event("provider.disabled", "warning", "An operator switched a provider off.", ("provider", "reason")),
     Event("provider.enabled", "warning", "An operator switched a provider on again.", ("provider",)),

@@ -20,6 +20,7 @@ from gateway.service.setup import Setup
 from gateway.service.switches import Switches
 from gateway.store.switches import Off
 from policies.model import CodeSettings, Decision, Step
+from policies.money import Tariff
 
 MINUTE, HOUR = 60, 3600
 CODE = CodeSettings(6, "0123456789", 600_000, 5, "same", 30_000)
@@ -42,7 +43,7 @@ class Market:
     terms: Terms = field(default_factory=Terms)
     order: str = "fixed"
     weights: tuple[tuple[str, int], ...] = ()
-    prices: Mapping[tuple[str, str], Cost] = field(default_factory=dict)
+    tariff: Tariff = field(default_factory=Tariff)
     pace: float = 1.0  # verifications a second
 
     def __post_init__(self) -> None:
@@ -84,7 +85,7 @@ class Market:
     def decision(self) -> Decision:
         step = Step("sms", tuple(self.vendors), 30_000, "", self.order, self.weights)  # type: ignore[arg-type]
         found = ordering.available(self.setup, Decision("default", "r1", None, CODE, (step,)))
-        return ordering.arranged(self.setup, found, f"ver_{self._count}", "+14155550123")
+        return ordering.arranged(self.setup, found, f"ver_{self._count}", "+14155550123", "US")
 
     def _verify(self) -> None:
         self._count += 1

@@ -36,11 +36,11 @@ class Pupil:
     def delivered(self, way: Way, now: int, arrived: bool) -> None:
         self.arrived.append((way, arrived))
 
-    def ended(self, way: Way, queued_at: int, now: int, verified: bool) -> None:
+    def ended(self, way: Way, queued_at: int, now: int, verified: bool, country: str = "") -> None:
         assert queued_at <= now
         self.led.append((way, verified))
 
-    def paid(self, way: Way, now: int, cost: Cost) -> None:
+    def paid(self, way: Way, now: int, cost: Cost, country: str = "") -> None:
         self.prices.append((way, cost))
 
     def bad(self, way: Way, now: int) -> str:

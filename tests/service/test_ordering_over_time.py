@@ -9,8 +9,10 @@ import pytest
 
 from channels.contract import Cost
 from gateway.guard import standing
+from gateway.guard.judge import Judge, Way
 from gateway.guard.standing import Band, Terms
 from gateway.service import ordering
+from policies.money import Tariff
 from tests.service.market import HOUR, MINUTE, Market, Vendor
 
 HASTY = replace(Terms(), delivery=Band(0.6, 0.6), cooldown=0)
@@ -68,7 +70,7 @@ def test_another_zone_is_judged_by_its_own_messages() -> None:
     decision = market.decision()
     assert decision.steps[0].providers == ("beta", "alpha")
     step = replace(decision.steps[0], providers=("alpha", "beta"))
-    britain = ordering.arranged(market.setup, replace(decision, steps=(step,)), "ver_x", "+447700900123")
+    britain = ordering.arranged(market.setup, replace(decision, steps=(step,)), "ver_x", "+447700900123", "GB")
     assert britain.steps[0].providers == ("alpha", "beta")
 
 
@@ -181,16 +183,34 @@ def test_counted_too_young_a_newcomer_would_look_perfect(monkeypatch: pytest.Mon
 
 
 def test_configured_prices_stand_in_for_vendors_that_name_none() -> None:
-    prices = {("dear", "sms"): Cost(80_000, "USD"), ("cheap", "sms"): Cost(50_000, "USD")}
-    market = Market({"dear": Vendor(), "cheap": Vendor()}, order="adaptive", prices=prices)
+    tariff = Tariff(prices={("dear", "sms"): {"": 10_000, "US": 80_000}, ("cheap", "sms"): {"": 50_000}})
+    market = Market({"dear": Vendor(), "cheap": Vendor()}, order="adaptive", tariff=tariff)
     market.run(2 * HOUR)
     assert [turn["providers"] for turn in market.turns("order.changed")] == [["cheap", "dear"]]
 
 
-@pytest.mark.parametrize("price", [None, Cost(1_000, "EUR")])
-def test_prices_that_cannot_be_compared_leave_the_share_to_decide(price: Cost | None) -> None:
-    prices = {("poor", "sms"): Cost(50_000, "USD"), **({("rich", "sms"): price} if price else {})}
-    market = Market({"poor": Vendor(converts=0.4), "rich": Vendor(converts=0.8)}, order="adaptive", prices=prices)
+def test_in_a_country_with_enough_messages_its_own_costs_decide_and_elsewhere_those_of_its_zone() -> None:
+    judge, now = Judge(), 1_800_000_000_000
+    american = {"one": 0.9, "two": 0.5}
+    for country, messages, shares in (
+        ("US", 400, american),
+        ("CA", 60, {"one": 0.3, "two": 0.9}),
+        ("JM", 20, american),
+    ):
+        for provider, share in shares.items():
+            for number in range(messages):
+                queued, verified = now - 900_000 + number, number < share * messages
+                judge.ended(Way(provider, "sms", "1"), queued, now, verified, country)
+    found = {c: judge.cheapest("sms", "1", ("two", "one"), lambda _: None, now, c) for c in ("US", "CA", "JM", "")}
+    assert found == {"US": ("one", "two"), "CA": ("two", "one"), "JM": ("one", "two"), "": ("one", "two")}
+
+
+@pytest.mark.parametrize("told", [None, Cost(1_000, "EUR")])
+def test_prices_that_cannot_be_compared_leave_the_share_to_decide(told: Cost | None) -> None:
+    tariff = Tariff(prices={("poor", "sms"): {"": 50_000}})
+    market = Market({"poor": Vendor(converts=0.4), "rich": Vendor(converts=0.8)}, order="adaptive", tariff=tariff)
+    if told:
+        market.judge.paid(Way("rich", "sms", "1"), market.ms + 7_000_000, told)
     market.run(2 * HOUR)
     assert [turn["providers"] for turn in market.turns("order.changed")] == [["rich", "poor"]]
 
@@ -199,7 +219,7 @@ def test_a_third_that_is_too_little_measured_keeps_its_place() -> None:
     vendors = {"dear": Vendor(price=90_000), "quiet": Vendor(), "cheap": Vendor(price=40_000)}
     market = Market(vendors, order="weighted", weights=(("dear", 50), ("quiet", 0), ("cheap", 50)))
     market.run(HOUR)
-    assert market.judge.cheapest("sms", "1", tuple(vendors), {}, market.ms) == ("cheap", "quiet", "dear")
+    assert market.judge.cheapest("sms", "1", tuple(vendors), lambda _: None, market.ms) == ("cheap", "quiet", "dear")
 
 
 # By weight

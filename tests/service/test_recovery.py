@@ -170,8 +170,8 @@ async def test_a_failure_is_written_when_the_store_is_back_and_the_fallback_goes
 async def test_a_store_that_stays_away_loses_the_outcome_and_says_so(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.service.engine._STORE_PAUSE", 0.001)
-    world = worlds(pace=Pace(lease=10))
+    monkeypatch.setattr("gateway.service.engine._STORE_PAUSE", 0.1)
+    world = worlds(pace=Pace(lease=1000))  # half of which is left for a slow machine to begin the send in
     world.wire(replace(world.setup, store=Away(world, 10_000, lost_answer=False)))
     v = await world.start()
     assert v.current.status is AttemptStatus.QUEUED
