@@ -99,8 +99,8 @@ def _since(off: Off) -> str:
 def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     """What the work gives, done on the store that the configuration names."""
     from gateway.store import embedded
-    from gateway.store.link import connect
     from gateway.store.steps import Unavailable
+    from gateway.store.topology import configured
     from gateway.store.valkey import Store
 
     said = settings.config.store
@@ -112,7 +112,7 @@ def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
         )
 
     async def done() -> T:
-        store = Store(connect(url, timeout=said.timeout / 1000), prefix=said.prefix)
+        store = Store(configured(said, url), prefix=said.prefix)
         try:
             return await work(store)
         finally:

@@ -22,13 +22,14 @@ def command(config_file: Path) -> None:
     from gateway.http import serve
     from gateway.http.carriers import Unbuildable
     from gateway.store.embedded import InUse, Lost, NotStarted
+    from gateway.store.survey import Unfit
     from gateway.telemetry.logs import configure
     from gateway.telemetry.traffic import Unwritable
 
     configure(settings.config.log.level, _layout(settings))
     try:
         serve.run(settings, lambda addresses: _announce(settings, addresses))
-    except (serve.Unbound, Unbuildable, Unwritable, InUse, Lost, NotStarted) as fault:
+    except (serve.Unbound, Unbuildable, Unwritable, Unfit, InUse, Lost, NotStarted) as fault:
         raise click.ClickException(str(fault)) from None
 
 

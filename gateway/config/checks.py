@@ -78,6 +78,13 @@ def _login(parts: Parts) -> Iterator[Found]:
         yield ("store", "username"), "a user needs a password", "write store.password, such as {env: NAME}"
     if store and store.password and not store.url.startswith("redis"):
         yield ("store", "password"), "this store is reached by a socket and has no password", "take it out"
+    if store and store.sentinel_username and not store.sentinel_password:
+        problem = "a user needs a password"
+        yield ("store", "sentinel_username"), problem, "write store.sentinel_password, such as {env: NAME}"
+    if store and store.sentinel_password and "+sentinel:" not in store.url:
+        yield ("store", "sentinel_password"), "no Sentinels are asked for this store", "take it out"
+    if store and store.tls and not store.url.startswith("rediss"):
+        yield ("store", "tls"), "this store is reached without TLS", "take it out, or write rediss: in store.url"
 
 
 def _leases(parts: Parts) -> Iterator[Found]:

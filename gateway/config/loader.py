@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from channels.contract import Channel
 from gateway.config import checks, development, environment, policing, providers, secret, tariff
@@ -96,7 +96,7 @@ def _judged(path: Path, document: Document, environ: Mapping[str, str] | None) -
         path=path,
         revision=_revision(document.data),
         public_url=config.server.public_url or _own_url(config.server),
-        store_url=_store_url(config.store, keys.store_password),
+        store_url=_store_url(config.store, keys.store_password, keys.sentinel_password),
         lookup=keys.lookup,
         sealing=keys.sealing,
         api_keys=_api_keys(config),
@@ -195,10 +195,13 @@ def _own_url(server: ServerSettings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
 
 
-def _store_url(store: StoreSettings, password: str) -> str:
-    """The address with the user and the password in it, as the client takes it."""
-    if not password:
-        return store.url
+def _store_url(store: StoreSettings, password: str, sentinel_password: str) -> str:
+    """The address with the users and the passwords in it, as the client takes it."""
     parts = urlsplit(store.url)
-    login = f"{quote(store.username or '', safe='')}:{quote(password, safe='')}@"
-    return urlunsplit(parts._replace(netloc=login + parts.netloc))
+    if password:
+        login = f"{quote(store.username or '', safe='')}:{quote(password, safe='')}@"
+        parts = parts._replace(netloc=login + parts.netloc)
+    if sentinel_password:
+        said = {"sentinel_username": store.sentinel_username or "", "sentinel_password": sentinel_password}
+        parts = parts._replace(query=urlencode(said))
+    return urlunsplit(parts) if password or sentinel_password else store.url

@@ -54,8 +54,15 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+_WATCHED = re.compile(r"rediss?\+sentinel://[^\s/?#,]+(,[^\s/?#,]+)*/[A-Za-z0-9._-]+(/[0-9]+)?")
+
+
 def _store_url(text: str) -> str:
     if text == "embedded" or re.fullmatch(r"unix:///\S+", text):
+        return text
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("a password is never written in the configuration: write store.username and store.password")
+    if _WATCHED.fullmatch(text):
         return text
     try:
         parts = urlsplit(text)
@@ -63,9 +70,10 @@ def _store_url(text: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("not a store: write embedded, unix:///path, redis://host:6379/0 or rediss://host:6379/0")
-    if "@" in parts.netloc:
-        raise ValueError("a password is never written in the configuration: write store.username and store.password")
+        raise ValueError(
+            "not a store: write embedded, unix:///path, redis://host:6379/0, rediss://host:6379/0 or "
+            "redis+sentinel://host:26379,host:26379/group/0"
+        )
     return text
 
 
@@ -136,16 +144,45 @@ class LogSettings(_Section):
     )
 
 
+class TlsSettings(_Section):
+    """How a rediss:// store is trusted, and what it is shown."""
+
+    authority: Path | None = Field(None, description="The file of whom to trust. Left out: whom the system trusts.")
+    certificate: Path | None = Field(None, description="The file of the certificate to show, where the store asks.")
+    key: Path | None = Field(None, description="The file of that certificate's key.")
+
+
+class WaitSettings(_Section):
+    """When replicas must have a thing before an app is told of it."""
+
+    replicas: int | None = Field(
+        None,
+        ge=0,
+        le=5,
+        description="How many replicas must have an approval before it is told; 0 waits for none. Left out: 1 where "
+        "the store has replicas, else 0.",
+    )
+    timeout: Annotated[Duration, within("10ms", "10s")] = _length(
+        "500ms", "How long to wait for them; after that, the answer is 503: repeat with the same Idempotency-Key."
+    )
+    starts: bool = Field(False, description="Whether starts wait as well.")
+
+
 class StoreSettings(_Section):
     """Where the state lives: Valkey or Redis, always."""
 
     url: Annotated[str, AfterValidator(_store_url)] = Field(
         "embedded",
         description="embedded starts a Valkey of its own; or unix:///path, redis://host:port/db, rediss://host:port/db "
-        "(TLS).",
+        "(TLS), redis+sentinel://host:port,host:port/group/db, rediss+sentinel://... (TLS).",
     )
     username: str | None = Field(None, min_length=1, description="The ACL user. Left out: the default user.")
     password: SecretRef | None = Field(None, description="The password of the store, by reference.")
+    sentinel_username: str | None = Field(
+        None, min_length=1, description="The ACL user of the Sentinels. Left out: the default user."
+    )
+    sentinel_password: SecretRef | None = Field(None, description="The password of the Sentinels, by reference.")
+    tls: TlsSettings | None = Field(None, description="Files for TLS, where those of the system do not do.")
     directory: Path = Field(
         Path("data"),
         description="The folder of the embedded store, and of the keys that development makes; relative to where the "
@@ -158,6 +195,12 @@ class StoreSettings(_Section):
     timeout: Annotated[Duration, within("100ms", "30s")] = _length(
         "1500ms", "How long one call to the store may take, the wait for a connection included."
     )
+    checks: Literal["auto", "refuse", "warn"] = Field(
+        "auto",
+        description="What becomes of a store that may lose data (its version, eviction, persistence, replicas): auto "
+        "refuses to start in production and warns in development.",
+    )
+    wait: WaitSettings = Field(WaitSettings(), description="When replicas must have a thing before an app is told.")
     calls: int = Field(10_000, ge=64, le=1_000_000, description="Calls to the store under way at once, at the most.")
 
 

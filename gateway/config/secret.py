@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from pydantic import BaseModel
@@ -82,15 +82,20 @@ class GatewayKeys:
     lookup: bytes = field(default=b"", repr=False)
     sealing: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     store_password: str = field(default="", repr=False)
+    sentinel_password: str = field(default="", repr=False)
 
 
 def gateway_keys(
     secrets: SecretSettings | None, store: StoreSettings | None, environ: Mapping[str, str] | None, document: Document
 ) -> GatewayKeys:
     """Fetch them all. Faults go to the document."""
-    password = store and store.password and fetched(store.password, environ, ("store", "password"), document)
+    named = references(store) if store else iter(())
+    passwords = {path[-1]: fetched(ref, environ, ("store", *path), document) or "" for path, ref in named}
+    logins = GatewayKeys(
+        store_password=passwords.get("password", ""), sentinel_password=passwords.get("sentinel_password", "")
+    )
     if secrets is None:
-        return GatewayKeys(store_password=password or "")
+        return logins
     lookup = secrets.lookup and _key(secrets.lookup, environ, ("secrets", "lookup"), document)
     sealing: dict[str, bytes] = {}
     for index, entry in enumerate(secrets.sealing):
@@ -98,7 +103,7 @@ def gateway_keys(
         if entry.id in sealing:
             document.complain((*path, "id"), f"there is another key {entry.id}", "write another id")
         sealing[entry.id] = _key(entry, environ, path, document) or b""
-    return GatewayKeys(lookup or b"", sealing, password or "")
+    return replace(logins, lookup=lookup or b"", sealing=sealing)
 
 
 def _key(ref: SecretRef, environ: Mapping[str, str] | None, path: Path, document: Document) -> bytes | None:

@@ -24,6 +24,7 @@ from gateway.guard.standing import Band, Terms
 from gateway.http import carriers
 from gateway.http.api import application
 from gateway.http.carriers import Carriers
+from gateway.http.opening import open_store
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications, trial
 from gateway.service.erasure import Erasure
@@ -35,7 +36,6 @@ from gateway.service.setup import Times
 from gateway.service.suppressions import Suppressions
 from gateway.service.switches import Switches
 from gateway.service.vigilance import FailedChecks, Vigilance
-from gateway.store.link import Link, connect
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import SCRIPTS, Store
 from gateway.telemetry.exposition import metrics_app
@@ -168,16 +168,12 @@ class Gateway:
 
 async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
     """Wire a gateway. `store_url` is what the settings say, once an embedded store is known, and `own_url` where the
-    API listens. Raises carriers.Unbuildable and telemetry.traffic.Unwritable."""
+    API listens. Raises carriers.Unbuildable, telemetry.traffic.Unwritable and survey.Unfit."""
     destination.load()
     registry = CollectorRegistry()
     metrics = Metrics(registry, _labels(settings), version())
-    store = Store(
-        _connect(settings, store_url),
-        prefix=settings.config.store.prefix,
-        watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
-    )
     log = structlog.get_logger()
+    store = await open_store(settings, store_url, metrics, log)
     judge = Judge(_terms(settings.config.ordering), metrics, log)
     mail = MailHosts(metrics.mail_asked)
     frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), mail, Vigilance())
@@ -235,11 +231,6 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
             simulator=None if settings.production else carriers.inbox(made),
         )
     )
-
-
-def _connect(settings: Settings, url: str) -> Link:
-    store = settings.config.store
-    return connect(url, timeout=store.timeout / 1000, most=store.calls)
 
 
 def _setup(frame: Frame, settings: Settings, guarded: Mapping[str, Guarded], record: TrafficFile | None) -> Setup:
@@ -306,7 +297,7 @@ def _labels(settings: Settings) -> Labels:
         caps={name: list(policy.settings.spend.caps) for name, policy in policies.items()},
         countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
         rules=[name for name, _ in RULES],
-        operations=[*SCRIPTS, "scan", "ping", "release", "switches", "suppressions", "lists"],
+        operations=[*SCRIPTS, "scan", "ping", "release", "wait", "switches", "suppressions", "lists"],
     )
 
 

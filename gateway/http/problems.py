@@ -17,7 +17,7 @@ from starlette.types import ExceptionHandler
 from gateway.service import requests
 from gateway.service.engine import Contended
 from gateway.service.reports import Unsigned
-from gateway.store.steps import Unavailable
+from gateway.store.steps import Unavailable, Unconfirmed
 
 TYPE = "urn:otp-gateway:problem:"
 """The `type` of a problem is this and its code. A URN, because a self-hosted gateway has no address that all share."""
@@ -156,6 +156,8 @@ def _http(error: HTTPException) -> Problem:
 
 _UNSIGNED = "The callback's signature is missing or wrong."
 
+_UNCONFIRMED = "Whether it was done is not certain yet. Repeat the request with the same Idempotency-Key to learn it."
+
 CAUSES: Mapping[type[Exception], Callable[[Any], Problem]] = {
     Problem: lambda error: error,
     requests.NotFound: lambda _: Problem("not_found"),
@@ -168,6 +170,7 @@ CAUSES: Mapping[type[Exception], Callable[[Any], Problem]] = {
     requests.Mismatched: lambda _: Problem("idempotency_mismatch"),
     Unsigned: lambda _: Problem("unauthenticated", _UNSIGNED, headers={"WWW-Authenticate": "Signature"}),
     Contended: lambda _: Problem("overloaded", headers=_PAUSE),
+    Unconfirmed: lambda _: Problem("store_unavailable", _UNCONFIRMED, headers=_PAUSE),
     Unavailable: lambda _: Problem("store_unavailable", headers=_PAUSE),
     HTTPException: _http,
 }

@@ -43,6 +43,7 @@ from gateway.store.steps import (
     Suppressed,
     Tried,
     Unavailable,
+    Unconfirmed,
     Unknown,
     Words,
 )
@@ -178,7 +179,8 @@ class Verifications:
         return record.events(await self._stored(app, verification))
 
     async def check(self, request: Check) -> Checked:
-        """Try a code. Raises InvalidField, NotFound, Mismatched and Limited, none of which costs an attempt."""
+        """Try a code. Raises InvalidField, NotFound, Mismatched and Limited, none of which costs an attempt, and
+        store.steps.Unconfirmed."""
         setup = self._setup
         try:
             tried = await setup.store.check(drafting.attempt(setup, request, understood(request.phone, request.email)))
@@ -195,6 +197,8 @@ class Verifications:
             raise vigilance.refusal(setup, request.app, blocked) from None
         if not tried.replayed:
             self._told(request, tried)
+        if not tried.confirmed:
+            raise Unconfirmed("check: too few replicas have it")
         return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
 
     def _told(self, request: Check, tried: Tried) -> None:

@@ -198,6 +198,16 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
     return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""))
 
 
+def stands(document: bytes | None) -> bool:
+    """Whether there is a verification."""
+    return document is not None
+
+
+def approved(document: bytes | None) -> bool:
+    """Whether the verification was approved."""
+    return document is not None and msgpack.unpackb(document, raw=True)[b"s"] == b"a"
+
+
 def unpack_journal(journal: bytes) -> list[list[Any]]:
     """The events of a journal: [time in ms, name, facts ...], oldest first."""
     reader = msgpack.Unpacker(raw=False)

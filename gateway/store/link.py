@@ -44,6 +44,9 @@ class Calls(Protocol):
     async def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Any:
         """The reply of a script."""
 
+    async def ask_all(self, *commands: Words) -> list[Any]:
+        """The replies to commands that follow each other on one connection: one round trip."""
+
     async def close(self) -> None:
         """Wait for what is owed, and hang up."""
 
@@ -167,7 +170,7 @@ class Link:
                 await asyncio.sleep(self._pause * (0.5 + self._jitter() / 2))
             try:
                 place = await self._reach()
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self._timeout / 2):  # one that is frozen must not take all the time there is
                     self._wire = await open_wire(place, self._made, primary=self._primary)
                 self._pause, self._fault = 0.0, ""
             except (Fault, OSError, TimeoutError) as fault:

@@ -15,6 +15,11 @@ class Unavailable(Exception):
     """The store did not answer, or refused: nothing may be assumed about what it did."""
 
 
+class Unconfirmed(Unavailable):
+    """It was done, and too few replicas are known to have it, so that a failover may take it back. To be repeated with
+    the same Idempotency-Key."""
+
+
 class Rule(NamedTuple):
     """At most `amount` in `window` ms; or, with `waits`, so long after each event in the window until the next one."""
 
@@ -267,7 +272,8 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What a check found. `ended` is the verification when this very check ended it."""
+    """What a check found. `ended` is the verification when this very check ended it. A verdict that is not confirmed is
+    not to be told."""
 
     verdict: str
     now: int
@@ -276,6 +282,7 @@ class Tried:
     ended: Stored | None
     failing: tuple[int, int] | None = None  # failed and all checks of the app, when its action begins with this one
     replayed: bool = False  # the answer of an earlier check
+    confirmed: bool = True  # False: approved, and too few replicas are known to have it
 
 
 @dataclass(frozen=True, slots=True)

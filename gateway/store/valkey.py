@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, cast
 
 from gateway.core.keys import SHARDS, shard_of
-from gateway.store.document import STATUS_LETTERS, Stored, pack, unpack, unpack_document
+from gateway.store.document import STATUS_LETTERS, Stored, approved, pack, stands, unpack, unpack_document
 from gateway.store.known import Known
 from gateway.store.link import Calls, Script
 from gateway.store.steps import (
@@ -38,10 +38,12 @@ from gateway.store.steps import (
     Tried,
     Try,
     Unavailable,
+    Unconfirmed,
     Unknown,
     Words,
 )
 from gateway.store.switches import OffRecord
+from gateway.store.waiting import Kept, Replicas
 from gateway.store.wire import Fault
 from policies.model import Word
 
@@ -52,6 +54,9 @@ _NOW_AT = {"claim": 0, "read": 0, "suppress": 0, "sweep": 0}
 
 _QUICK = 100
 """ms within which an answer tells the time well."""
+
+Made = Created | Limited | Guessed | Replayed | Suppressed | Words | Capped
+"""What becomes of a creation."""
 
 Watch = Callable[[str, float, bool], None]
 """Told of every call: the script's name, seconds, whether it failed."""
@@ -68,9 +73,14 @@ class Store:
         clock: Callable[[], int] | None = None,
         watch: Watch = lambda _name, _seconds, _failed: None,
         own: Callable[[], float] = time.monotonic,
+        replicas: Replicas | None = None,
+        confirm_starts: bool = False,
     ) -> None:
-        """`clock` takes the place of the store's, in ms; `own` is this process's, in seconds since any moment."""
+        """`clock` takes the place of the store's, in ms; `own` is this process's, in seconds since any moment.
+        `replicas` have every approval before it is told, and every start if `confirm_starts`."""
         self._calls = calls
+        self._replicas = replicas
+        self._confirm_starts = confirm_starts
         self._prefix = prefix
         self._clock = clock
         self._watch = watch
@@ -92,20 +102,29 @@ class Store:
         """ms since some moment, by this process's own clock: for how long something took, whatever the store says."""
         return self._own() * 1000
 
-    async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed | Words | Capped:
+    async def create(self, creation: Creation) -> Made:
         """Look at lists and for opt-outs, check every limit and cap, reserve all or none, write it and arm its timer.
 
-        Raises Mismatch and Running, which only a request with an idempotency key can meet, and Blocked.
+        Raises Mismatch and Running, which only a request with an idempotency key can meet,
+        Blocked, and Unconfirmed.
         """
+        made = await self._create(creation)
+        if self._confirm_starts and isinstance(made, Created | Replayed):
+            verification = made.id if isinstance(made, Replayed) else creation.id
+            if not await self._confirmed(verification, stands):
+                raise Unconfirmed("create: too few replicas have it")
+        return made
+
+    async def _create(self, creation: Creation) -> Made:
         shard = creation.shard
-        idempotency = creation.idempotency
+        absent, idempotency = self._timers[shard], creation.idempotency
         keys = [
             self._key(shard, "v:" + creation.id),
             self._timers[shard],
             self._key(shard, "g:" + creation.guesses),
-            self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else "",
-            creation.watch,
-            *(*creation.traces, "", "")[:2],
+            self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else absent,
+            creation.watch or absent,
+            *(*creation.traces, absent, absent)[:2],
             *(counter.key for counter in creation.counters),
             *(look.key for look in creation.looks),
             *(look.key for look in creation.lists),
@@ -128,12 +147,12 @@ class Store:
     async def check(self, attempt: Try) -> Tried:
         """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch, Blocked."""
         shard = _shard(attempt.id)
-        idempotency = attempt.idempotency
+        absent, idempotency = self._timers[shard], attempt.idempotency
         keys = [
             self._key(shard, "v:" + attempt.id),
             self._timers[shard],
-            self._key(shard, "i:" + idempotency.name) if idempotency else "",
-            attempt.watch.key if attempt.watch else "",
+            self._key(shard, "i:" + idempotency.name) if idempotency else absent,
+            attempt.watch.key if attempt.watch else absent,
         ]
         args = {
             "id": attempt.id,
@@ -161,7 +180,8 @@ class Store:
             case [verdict, now, left, retry_at, document, failing, replayed]:
                 ended = unpack_document(attempt.id, document) if document else None
                 counts = (failing[0], failing[1]) if failing else None
-                return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
+                confirmed = verdict != b"approved" or await self._confirmed(attempt.id, approved)
+                return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed), confirmed)
         raise Unavailable("check gave back something else")
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited | Capped:
@@ -283,6 +303,18 @@ class Store:
 
     async def close(self) -> None:
         await self._calls.close()
+        if self._replicas:
+            await self._replicas.close()
+
+    async def _confirmed(self, verification: str, kept: Kept) -> bool:
+        if self._replicas is None:
+            return True
+        key = self._key(_shard(verification), "v:" + verification)
+        try:
+            await self._timed("wait", self._replicas.have(key, kept))
+        except Unavailable:
+            return False
+        return True
 
     def limit_key(self, shard: int, name: str) -> str:
         """The key of a limit's counter."""

@@ -173,7 +173,7 @@ async def test_a_list_that_a_start_does_not_write_is_found_out(worlds: Worlds, m
     from gateway.store import valkey
 
     true = valkey._source
-    right = "if KEYS[i] ~= '' then enlist("
+    right = "if KEYS[i] ~= KEYS[2] then enlist("
     assert true("create").count(right) == 1
     monkeypatch.setattr(valkey, "_source", lambda name: true(name).replace(right, "if false then enlist("))
     world = worlds()

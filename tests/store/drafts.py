@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.document import pack, pack_body
-from gateway.store.link import connect
+from gateway.store.link import Calls, connect
 from gateway.store.plain import client as client_of
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
 from gateway.store.valkey import Store
@@ -40,9 +41,12 @@ class Shelf:
     clock: Clock = field(default_factory=Clock)
     prefix: str = field(default_factory=lambda: f"s{uuid.uuid4().hex[:10]}")
 
+    calls: Calls | None = None  # the way to the store where it is another than to the server
+    client: Any = None  # what the test itself looks into the store with
+
     def __post_init__(self) -> None:
-        self.client = client_of(self.url)
-        self.store = Store(connect(self.url), prefix=self.prefix, clock=self.clock)
+        self.client = self.client or client_of(self.url)
+        self.store = Store(self.calls or connect(self.url), prefix=self.prefix, clock=self.clock)
 
     def counter(self, name: str, *rules: Rule | tuple[int, int, bool], shard: int = 7) -> Counter:
         return Counter(self.store.limit_key(shard, name), tuple(Rule(*rule) for rule in rules))

@@ -7,18 +7,15 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.store import link as links
 from gateway.store.address import Tls
 from gateway.store.link import Link, Script, connect
 from gateway.store.wire import Away, Cut, Fault, Full, Late, Refused, Wire
+from tests.support.certificate import certified, served
 from tests.support.servers import running
 from tests.support.weather import Weather
 
@@ -291,37 +288,9 @@ async def test_a_wrong_password_is_told_at_once_and_not_shown(tmp_path: Path) ->
             await link.close()
 
 
-def certified(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
-    import ipaddress
-    import ssl
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "store")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "certificate.pem", folder / "key.pem"
-    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    form = serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
-    assert ssl.create_default_context(cafile=paths[0])
-    return paths
-
-
 async def test_a_store_behind_tls_is_reached_when_its_certificate_is_trusted(valkey: str, tmp_path: Path) -> None:
-    import ssl
-
     certificate, key = certified(tmp_path)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    async with Weather(valkey, tls=context) as weather:
+    async with Weather(valkey, tls=served(certificate, key)) as weather:
         url = f"rediss://127.0.0.1:{weather.port}"
         link = connect(url, tls=Tls(authority=certificate))
         assert set(await replies(link, 100)) == {"right"}

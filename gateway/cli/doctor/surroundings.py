@@ -6,16 +6,15 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
-
-from redis.exceptions import AuthenticationError, RedisError
 
 from channels.contract import SendError
 from channels.examination import Finding, Verdict, fault, ok, unknown, warning
 from channels.transport import Reply, Transport
 from gateway.config import ProviderSection, Settings, version
-from gateway.store.plain import client
+from gateway.store import survey
+from gateway.store.topology import configured, watched
+from gateway.store.wire import Fault
 
 Wrong = Callable[[str, str, str, str], Finding]
 """How grave something is: fault in production, warning in development."""
@@ -37,13 +36,11 @@ REMEDIES = {
     "certificate": "Renew the certificate, or serve its whole chain: vendors refuse what this machine refuses.",
     "store": "Start the store, and compare `store.url` and the network between.",
     "login": "Compare `store.username` and `store.password` with the store's ACL.",
-    "replica": "Name the primary in `store.url`.",
-    "appendonly": "Set `appendonly yes` and `appendfsync everysec` in the store: without it, a crash loses "
-    "verifications that apps were told of.",
-    "eviction": "Set `maxmemory-policy noeviction` in the store: with any other, it throws limits and verifications "
-    "away when its memory is full.",
+    **survey.REMEDIES,
 }
 """What docs/operations.md says to do about each."""
+
+_LOGIN = ("WRONGPASS", "NOAUTH", "NOPERM")
 
 
 async def callbacks(settings: Settings, sections: Sequence[ProviderSection]) -> list[Finding]:
@@ -117,40 +114,26 @@ async def store(settings: Settings) -> list[Finding]:
     url, embedded = settings.store_url, settings.store_url == "embedded"
     if embedded:
         url = f"unix://{(config.directory / 'valkey.sock').resolve()}"
-    asked = client(url, timeout=config.timeout / 1000)
+    calls = configured(config, url)
     try:
-        info: dict[str, Any] = await asked.info()
-    except (RedisError, OSError, TimeoutError) as error:
+        info = await survey.look(calls)
+    except Fault as unreached:
         if embedded:
             return [ok("store", "embedded: the gateway starts it and sets it up")]
-        return [_unreached(error)]
+        return [_unreached(unreached)]
     finally:
-        await asked.aclose()
-    return _settings(info)
+        await calls.close()
+    return [_found(one) for one in survey.judged(info, watched=watched(url))]
 
 
-def _unreached(error: Exception) -> Finding:
-    """Errors of the client quote addresses and commands: only the kind is told."""
-    if AuthenticationError in (type(error), type(error.__cause__)):  # the client wraps it while it connects
+def _unreached(error: Fault) -> Finding:
+    if any(word in str(error) for word in _LOGIN):
         return fault("store", "refuses the user or the password", REMEDIES["login"], ANCHOR)
-    return fault("store", f"does not answer ({type(error).__name__})", REMEDIES["store"], ANCHOR)
+    return fault("store", f"does not answer: {error}", REMEDIES["store"], ANCHOR)
 
 
-def _settings(info: dict[str, Any]) -> list[Finding]:
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    found = [ok("store", f"answers: {name} {info.get('valkey_version') or info.get('redis_version')}")]
-    if info.get("role") == "slave":
-        found.append(fault("store's role", "a replica, which refuses writes", REMEDIES["replica"], ANCHOR))
-    kept = info.get("aof_enabled") == 1
-    found.append(ok("appendonly", "on") if kept else warning("appendonly", "off", REMEDIES["appendonly"], ANCHOR))
-    found.append(_eviction(info))
-    return found
-
-
-def _eviction(info: dict[str, Any]) -> Finding:
-    policy = info.get("maxmemory_policy")
-    if policy is None:
-        return unknown("maxmemory-policy", "this store doesn't tell it")
-    if policy == "noeviction":
-        return ok("maxmemory-policy", "noeviction")
-    return (fault if info.get("maxmemory") else warning)("maxmemory-policy", str(policy), REMEDIES["eviction"], ANCHOR)
+def _found(one: survey.Judgement) -> Finding:
+    what = {"version": "store", "role": "store's role"}.get(one.setting, one.setting)
+    if not one.remedy:
+        return ok(what, f"answers: {one.value}" if what == "store" else one.value)
+    return (fault if one.grave else warning)(what, one.value, one.remedy, ANCHOR)

@@ -1,5 +1,6 @@
 -- Try a code: claim the attempt, compare, and on success consume and disarm. The only script that approves or locks.
--- KEYS: verification, timers, idempotency record (or ''), the app's failed checks (or '')
+-- KEYS: verification, timers, idempotency record, the app's failed checks (where there is none of the last two, the timers
+-- stand in its place: a cluster and an ACL judge every key that is named)
 -- args: id, app, base (of the keys in this slot), digests {key id: digest}, length, letters, context, phone, email,
 --       tombstone, idem {f, ttl}, watch {window, amount, minimum, ratio, block} (of the app's failed checks)
 -- Answers {verdict, now, checks left, when to try again, the document if this ended it, {failed, all} of the app's

@@ -1,6 +1,7 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
 -- KEYS: verification, timers, failed guesses, idempotency record, the app's failed checks, the lists of what is known of
--- one destination and of the other (each of the last four may be ''), one counter for each group, then the records of
+-- one destination and of the other (where there is none of the last four, the timers stand in its place: a cluster and an
+-- ACL judge every key that is named), one counter for each group, then the records of
 -- opt-outs and of lists that `looks` are for, then one purse for each cap of `spend`.
 -- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, groups, looks (for each record of
 --       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
@@ -15,7 +16,7 @@ if record then
   return {'replayed', now, record.id, record.answer or ''}
 end
 
-local held = KEYS[5] ~= '' and held_until(KEYS[5]) or 0
+local held = KEYS[5] ~= KEYS[2] and held_until(KEYS[5]) or 0
 if args.block == 1 and held > now then return {'blocked', now, held - now} end
 
 local doc = args.doc
@@ -45,6 +46,6 @@ if args.idem then
   redis.call('SET', KEYS[4], cmsgpack.pack({f = args.idem.f, id = args.id, busy = busy}), 'PX', args.idem.ttl)
 end
 for i = 6, 7 do
-  if KEYS[i] ~= '' then enlist(KEYS[i], {KEYS[1], args.idem and KEYS[4] or nil}, args.keep) end
+  if KEYS[i] ~= KEYS[2] then enlist(KEYS[i], {KEYS[1], args.idem and KEYS[4] or nil}, args.keep) end
 end
 return {'created', now, shadows, doc.A, held, pay(args.spend, purses)}

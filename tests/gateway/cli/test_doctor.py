@@ -388,7 +388,7 @@ async def test_a_store_that_refuses_or_is_away_is_told_apart_without_its_passwor
         server.stop()
     away = told(await doctor(file, "--json"))["gateway"]["store"]
     assert refused["seen"] == "refuses the user or the password"
-    assert away["seen"] == "does not answer (ConnectionError)"
+    assert away["seen"] == "does not answer: not connected (ConnectionRefusedError)"
 
 
 def test_what_to_do_about_the_surroundings_is_in_the_page_on_operations() -> None:

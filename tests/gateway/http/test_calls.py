@@ -11,6 +11,7 @@ from gateway.core.keys import new_id
 from gateway.http import models
 from gateway.http.samples import REQUESTS
 from gateway.service.record import _FACTS
+from gateway.store.waiting import Short
 from tests.gateway.http.conftest import BANK_KEY, KEY, SECOND_KEY, Api, listening
 from tests.support.world import EMAIL, PHONE, POLICY, World
 
@@ -30,6 +31,32 @@ async def test_of_many_simultaneous_right_codes_one_is_approved(api: Api) -> Non
     where = await api.begin()
     replies = await asyncio.gather(*(api.post(f"{where}/check", {"code": api.code(where)}) for _ in range(20)))
     assert sorted(reply.json["verdict"] for reply in replies) == ["approved", *["spent"] * 19]
+
+
+class AwayReplicas:
+    """Replicas that have nothing until they are back."""
+
+    def __init__(self) -> None:
+        self.back = False
+
+    async def have(self, key: str, kept: object) -> None:
+        if not self.back:
+            raise Short("too few replicas have it")
+
+
+async def test_an_approval_that_no_replica_has_is_no_verdict_and_the_same_key_tells_it_later(api: Api) -> None:
+    where = await api.begin()
+    body = {"code": api.code(where)}
+    api.world.store._replicas = AwayReplicas()  # type: ignore[assignment]
+    short = await api.post(f"{where}/check", body, Idempotency_Key="c")
+    assert (short.status, short.code, short.headers["Retry-After"]) == (503, "store_unavailable", "1")
+    assert short.json["detail"] == (
+        "Whether it was done is not certain yet. Repeat the request with the same Idempotency-Key to learn it."
+    )
+    api.world.store._replicas.back = True  # type: ignore[union-attr]
+    told = await api.post(f"{where}/check", body, Idempotency_Key="c")
+    api.world.store._replicas = None
+    assert (told.status, told.json["verdict"], told.json["approved"]) == (200, "approved", True)
 
 
 async def test_a_repeated_check_gets_the_verdict_that_it_won(api: Api) -> None:

@@ -1,0 +1,60 @@
+"""From the store's URL to the way there: one server, or a group that Sentinels watch."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from gateway.config.model import StoreSettings
+from gateway.store.address import Address, Tls
+from gateway.store.link import MOST, TIMEOUT, Calls, connect
+from gateway.store.sentinel import Followed, Sentinels
+
+_PORTS = {"sentinel": 26379}
+
+
+def configured(said: StoreSettings, url: str, *, slack: int = 0) -> Calls:
+    """The way to the store that was configured. `url` has the login in it, and the socket of an embedded store; `slack`
+    in ms goes on top of the time that a call may take."""
+    tls = Tls(said.tls.authority, said.tls.certificate, said.tls.key) if said.tls else None
+    return reach(url, timeout=(said.timeout + slack) / 1000, most=said.calls, tls=tls)
+
+
+def watched(url: str) -> bool:
+    """Whether another server takes over when one fails."""
+    return "+" in urlsplit(url).scheme
+
+
+def reach(url: str, *, timeout: float = TIMEOUT, most: int = MOST, tls: Tls | None = None) -> Calls:
+    """The way to a store. It connects when it is first used. `timeout` in seconds bounds every call, and `most` is how
+    many may be under way.
+
+    redis+sentinel://user:password@host:port,host:port/group/db names the Sentinels, whose own login is in the query as
+    sentinel_username and sentinel_password; with rediss+sentinel, TLS leads to them and to the servers.
+    """
+    if not watched(url):
+        return connect(url, timeout=timeout, most=most, tls=tls)
+    return _followed(url, timeout, most, tls)
+
+
+def _followed(url: str, timeout: float, most: int, tls: Tls | None) -> Followed:
+    parts = urlsplit(url)
+    secure = (tls or Tls()) if parts.scheme.startswith("rediss") else None
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    said = parse_qs(parts.query)
+    group, _, db = parts.path.strip("/").partition("/")
+    watcher = Address(
+        username=said.get("sentinel_username", [""])[0], password=said.get("sentinel_password", [""])[0], tls=secure
+    )
+    server = Address(db=int(db or 0), username=unquote(user), password=unquote(password), tls=secure)
+    places = [watcher.at(*place) for place in members(hosts, _PORTS["sentinel"])]
+    return Followed(Sentinels(places, group), server, timeout=timeout, most=most)
+
+
+def members(hosts: str, port: int) -> list[tuple[str, int]]:
+    """host:port,host:port with `port` where none is said; an IPv6 address in brackets."""
+    found = []
+    for text in hosts.split(","):
+        parts = urlsplit(f"//{text}")
+        found.append((parts.hostname or "", parts.port or port))
+    return found
