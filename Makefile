@@ -4,13 +4,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 TESTS ?= tests
+SOAK_SEEDS ?= 100000
+SOAK_FROM ?= 0
+SOAK_JOBS ?= 2
+SOAK_EXAMPLES ?= 500
+SOAK_ROUNDS ?= 200
 
 # The command of a checkout, as `pip install .` makes it elsewhere.
 COMMAND = printf '%s\n' '\#!/bin/sh' 'PYTHONPATH="$(CURDIR)" exec "$(abspath $(BIN))/python" -m gateway "$$@"' \
 	> $(BIN)/otp-gateway && chmod +x $(BIN)/otp-gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench lock clean
+.PHONY: help run test check fix bench soak lock clean
 
 help:
 	@echo "make run    start the gateway with the embedded store and the simulator on 127.0.0.1:8080"
@@ -18,6 +23,7 @@ help:
 	@echo "make check  formatting, lint, types, import rules, configuration, dashboards"
 	@echo "make fix    format, and mend what the linter can mend"
 	@echo "make bench  measure start and check against two baselines in the same run"
+	@echo "make soak   the simulation and the model at length: SOAK_SEEDS=1000000 SOAK_FROM=0 SOAK_EXAMPLES=1000"
 	@echo "make lock   resolve the dependencies again into requirements*.lock"
 
 $(VENV)/bin/python:
@@ -55,6 +61,11 @@ fix: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m bench
+
+soak: $(VENV)/.dev
+	@$(BIN)/python -m tests.simulation.run --seeds $(SOAK_FROM):$$(($(SOAK_FROM) + $(SOAK_SEEDS))) --jobs $(SOAK_JOBS)
+	@MODEL_EXAMPLES=$(SOAK_EXAMPLES) MODEL_STEPS=60 $(BIN)/python -m pytest tests/model
+	@PROOF_ROUNDS=$(SOAK_ROUNDS) $(BIN)/python -m pytest tests/proof
 
 lock: $(VENV)/.dev
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock

@@ -57,5 +57,9 @@ class Direct:
         """The reply of a script."""
         return self._wire.call("EVALSHA", self._wire.load(script), len(keys), *keys, argument)
 
+    async def ask_all(self, *commands: Sequence[str | bytes | int]) -> list[Any]:
+        """The replies to commands that follow each other."""
+        return [await self.ask(*words) for words in commands]
+
     async def close(self) -> None:
         """The wire is the lab's."""
