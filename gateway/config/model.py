@@ -54,7 +54,8 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-_WATCHED = re.compile(r"rediss?\+sentinel://[^\s/?#,]+(,[^\s/?#,]+)*/[A-Za-z0-9._-]+(/[0-9]+)?")
+_HOSTS = r"[^\s/?#,]+(,[^\s/?#,]+)*"
+_WATCHED = re.compile(rf"rediss?\+(sentinel://{_HOSTS}/[A-Za-z0-9._-]+(/[0-9]+)?|cluster://{_HOSTS}/?)")
 
 
 def _store_url(text: str) -> str:
@@ -71,8 +72,8 @@ def _store_url(text: str) -> str:
         usable = False
     if not usable:
         raise ValueError(
-            "not a store: write embedded, unix:///path, redis://host:6379/0, rediss://host:6379/0 or "
-            "redis+sentinel://host:26379,host:26379/group/0"
+            "not a store: write embedded, unix:///path, redis://host:6379/0, rediss://host:6379/0, "
+            "redis+sentinel://host:26379,host:26379/group/0 or redis+cluster://host:6379,host:6379"
         )
     return text
 
@@ -163,7 +164,7 @@ class WaitSettings(_Section):
         "the store has replicas, else 0.",
     )
     timeout: Annotated[Duration, within("10ms", "10s")] = _length(
-        "500ms", "How long to wait for them; after that, the answer is 503: repeat with the same Idempotency-Key."
+        "400ms", "How long to wait for them; after that, the answer is 503: repeat with the same Idempotency-Key."
     )
     starts: bool = Field(False, description="Whether starts wait as well.")
 
@@ -174,7 +175,8 @@ class StoreSettings(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = Field(
         "embedded",
         description="embedded starts a Valkey of its own; or unix:///path, redis://host:port/db, rediss://host:port/db "
-        "(TLS), redis+sentinel://host:port,host:port/group/db, rediss+sentinel://... (TLS).",
+        "(TLS), redis+sentinel://host:port,host:port/group/db, redis+cluster://host:port,host:port, and both with "
+        "rediss for TLS.",
     )
     username: str | None = Field(None, min_length=1, description="The ACL user. Left out: the default user.")
     password: SecretRef | None = Field(None, description="The password of the store, by reference.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.config.settings import Settings
 from gateway.store import survey
-from gateway.store.topology import configured, watched
+from gateway.store.topology import configured, key_prefix, watched
 from gateway.store.valkey import Store
 from gateway.store.waiting import Replicas
 from gateway.telemetry.metrics import Metrics
@@ -28,7 +28,7 @@ async def open_store(settings: Settings, url: str, metrics: Metrics, log: Any) -
     waiting = Replicas(configured(said, url, slack=said.wait.timeout), number, said.wait.timeout) if number else None
     return Store(
         calls,
-        prefix=said.prefix,
+        prefix=key_prefix(said, url),
         watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
         replicas=waiting,
         confirm_starts=said.wait.starts,

@@ -1,4 +1,4 @@
-"""From the store's URL to the way there: one server, or a group that Sentinels watch."""
+"""From the store's URL to the way there: one server, a group that Sentinels watch, or a cluster."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from gateway.config.model import StoreSettings
 from gateway.store.address import Address, Tls
+from gateway.store.cluster import Cluster
 from gateway.store.link import MOST, TIMEOUT, Calls, connect
 from gateway.store.sentinel import Followed, Sentinels
 
-_PORTS = {"sentinel": 26379}
+_PORTS = {"sentinel": 26379, "cluster": 6379}
 
 
 def configured(said: StoreSettings, url: str, *, slack: int = 0) -> Calls:
     """The way to the store that was configured. `url` has the login in it, and the socket of an embedded store; `slack`
     in ms goes on top of the time that a call may take."""
     tls = Tls(said.tls.authority, said.tls.certificate, said.tls.key) if said.tls else None
-    return reach(url, timeout=(said.timeout + slack) / 1000, most=said.calls, tls=tls)
+    tag = key_prefix(said, url)
+    return reach(url, timeout=(said.timeout + slack) / 1000, most=said.calls, tls=tls, tag=tag)
+
+
+def key_prefix(said: StoreSettings, url: str) -> str:
+    """How the store's keys begin. In a cluster it is in braces, which puts all of them into one slot: every decision
+    stays one script, and one server at a time has them."""
+    return f"{{{said.prefix}}}" if _scheme(url) == "cluster" else said.prefix
 
 
 def watched(url: str) -> bool:
@@ -24,19 +32,33 @@ def watched(url: str) -> bool:
     return "+" in urlsplit(url).scheme
 
 
-def reach(url: str, *, timeout: float = TIMEOUT, most: int = MOST, tls: Tls | None = None) -> Calls:
+def reach(url: str, *, timeout: float = TIMEOUT, most: int = MOST, tls: Tls | None = None, tag: str = "otp") -> Calls:
     """The way to a store. It connects when it is first used. `timeout` in seconds bounds every call, and `most` is how
     many may be under way.
 
     redis+sentinel://user:password@host:port,host:port/group/db names the Sentinels, whose own login is in the query as
     sentinel_username and sentinel_password; with rediss+sentinel, TLS leads to them and to the servers.
+    redis+cluster://user:password@host:port,host:port names some servers of a cluster. The slot of `tag` is ours.
     """
     if not watched(url):
         return connect(url, timeout=timeout, most=most, tls=tls)
-    return _followed(url, timeout, most, tls)
+    return (_clustered if _scheme(url) == "cluster" else _followed)(url, timeout, most, tls, tag)
 
 
-def _followed(url: str, timeout: float, most: int, tls: Tls | None) -> Followed:
+def _scheme(url: str) -> str:
+    return urlsplit(url).scheme.partition("+")[2]
+
+
+def _clustered(url: str, timeout: float, most: int, tls: Tls | None, tag: str) -> Cluster:
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    secure = (tls or Tls()) if parts.scheme.startswith("rediss") else None
+    server = Address(username=unquote(user), password=unquote(password), tls=secure)
+    return Cluster(members(hosts, _PORTS["cluster"]), server, tag, timeout=timeout, most=most)
+
+
+def _followed(url: str, timeout: float, most: int, tls: Tls | None, _tag: str) -> Followed:
     parts = urlsplit(url)
     secure = (tls or Tls()) if parts.scheme.startswith("rediss") else None
     login, _, hosts = parts.netloc.rpartition("@")

@@ -41,12 +41,17 @@ class Replicas:
         self._task: asyncio.Task[None] | None = None
 
     async def have(self, key: str, kept: Kept) -> None:
-        """Return when enough replicas have it. Raises wire.Fault, which is no proof of the contrary."""
+        """Return when enough replicas have it. Raises wire.Fault, after `timeout` at the latest, which is no proof of
+        the contrary."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._asked.append((key, kept, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._work())
-        await answer
+        try:
+            async with asyncio.timeout(self._timeout / 1000):
+                await answer
+        except TimeoutError:
+            raise Short("too few replicas have it") from None
 
     async def close(self) -> None:
         if self._task:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,12 +14,13 @@ from gateway.store.address import Tls
 from gateway.store.topology import reach
 from tests.store.drafts import Shelf
 from tests.support.certificate import certified, served
+from tests.support.six import Six, six
 from tests.support.trio import Trio, trio
 from tests.support.weather import Weather
 
 EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
 """The modules whose tests hold for every kind of store."""
-KINDS = ("embedded", "secure", "sentinel")
+KINDS = ("embedded", "secure", "sentinel", "cluster")
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 
 
@@ -36,6 +38,8 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
                 yield shelf
         case "sentinel":
             yield (shelf := behind(request.getfixturevalue("watched")))
+        case "cluster":
+            yield (shelf := spread(request.getfixturevalue("clustered")))
         case _:
             yield (shelf := Shelf(valkey))
     await shelf.store.close()
@@ -47,6 +51,18 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
     """A primary, two replicas and three Sentinels, for tests that leave them as they are."""
     with trio(tmp_path_factory.mktemp("w")) as group:
         yield group
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
+    """Three primaries with a replica each, for tests that leave all of them alive."""
+    with six(tmp_path_factory.mktemp("c")) as cluster:
+        yield cluster
+
+
+def spread(cluster: Six) -> Shelf:
+    prefix = f"{{c{uuid.uuid4().hex[:10]}}}"
+    return Shelf(cluster.holder(prefix).url, prefix=prefix, calls=reach(cluster.url, tag=prefix))
 
 
 def behind(group: Trio) -> Shelf:
