@@ -54,7 +54,12 @@ def config(folder: Path, store: str) -> Path:
         "providers": {"null": {"type": "bench.null:build"}},
         "channels": {"sms": {"providers": ["null"]}},
         "policies": {
-            "default": {"extends": "development", "limits": {"app-hour": {"amount": 10_000_000}}, "fallback": sms}
+            "default": {
+                "extends": "development",
+                "limits": {"app-hour": {"amount": 10_000_000}},
+                "spend": {"caps": {name: {"amount": "100000000 USD"} for name in ("country-day", "app-day", "whole-month")}},
+                "fallback": sms,
+            }
         },
     }
     path = folder / "config.yaml"
