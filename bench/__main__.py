@@ -57,7 +57,9 @@ def config(folder: Path, store: str) -> Path:
             "default": {
                 "extends": "development",
                 "limits": {"app-hour": {"amount": 10_000_000}},
-                "spend": {"caps": {name: {"amount": "100000000 USD"} for name in ("country-day", "app-day", "whole-month")}},
+                "spend": {
+                    "caps": {name: {"amount": "100000000 USD"} for name in ("country-day", "app-day", "whole-month")}
+                },
                 "fallback": sms,
             }
         },
