@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from policies.money import PeriodName
 
@@ -112,8 +112,7 @@ class Question:
         return self.email.key if self.email else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of the fallback order: a channel, the providers to try, and how long to wait for a sign of delivery."""
 
     channel: str
@@ -134,8 +133,7 @@ class Step:
         return dict(self.prices).get(provider, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class CodeSettings:
+class CodeSettings(NamedTuple):
     """How a code is made, how long it lives and how often it may be tried."""
 
     length: int
@@ -170,8 +168,7 @@ class Limit:
     waits: tuple[int, ...] = ()  # not empty: in place of the amount, how long the next one waits after each before
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
+class Cap(NamedTuple):
     """At most `amount` millionths spent in one period, by all that share the purse. The store reckons; the policy only
     says what."""
 
@@ -183,8 +180,7 @@ class Cap:
     then: Literal["refuse", "free"] = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class GuessBudget:
+class GuessBudget(NamedTuple):
     """Failed checks that one destination may have, over all its codes, before checks are refused."""
 
     amount: int
@@ -192,8 +188,7 @@ class GuessBudget:
     delays: tuple[int, ...] = ()  # how long after each of them the next check waits; see policies/waits.py
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """No, and why. `code` is the API's stable problem code, `rule` the name of the rule that refused."""
 
     code: str
@@ -201,8 +196,7 @@ class Refusal:
     detail: str  # for the caller: says nothing that an attacker could use
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """What one rule said, for the decision log and for `explain`. Holds no full number or address."""
 
     rule: str
@@ -211,8 +205,7 @@ class Note:
     shadow: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The whole answer. When `refusal` is set, nothing else but the notes means anything."""
 
     policy: str  # the policy's name
@@ -223,4 +216,4 @@ class Decision:
     limits: tuple[Limit, ...] = ()
     caps: tuple[Cap, ...] = ()
     guesses: GuessBudget = GuessBudget(100, 86_400_000)
-    notes: tuple[Note, ...] = field(default=())
+    notes: tuple[Note, ...] = ()

@@ -64,7 +64,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
         return replace(outcome, reserved=reserved)
     if reserved.cap.then == "free":
         return start(policy, replace(question, only_free=True), windows, now)
-    return Outcome(replace(decision, refusal=REFUSAL), "", reserved=reserved)
+    return Outcome(decision._replace(refusal=REFUSAL), "", reserved=reserved)
 
 
 def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step: int = 0) -> Reserved:

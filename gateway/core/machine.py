@@ -18,7 +18,7 @@ A step that is silent at the time (its quiet hours) is passed over, unless a per
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from channels.contract import REMEDIES, Channel, Cost, ErrorClass, Remedy
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
@@ -199,7 +199,7 @@ def _priced(v: Verification, event: Accepted | Delivered | Failed | Priced) -> T
     attempt = _attempt(v, event.attempt)
     if event.cost is None or attempt is None or attempt.cost is not None:
         return v, ()
-    paid = replace(attempt, cost=event.cost)
+    paid = attempt._replace(cost=event.cost)
     return _with(v, paid), (Paid(paid, event.cost),)
 
 
@@ -207,7 +207,7 @@ def bar(turn: Turn, reason: str) -> Turn:
     """The same turn without its new message, which a limit or a cap forbade: the fallback ends there."""
     v, effects = turn
     kept = tuple(e for e in effects if not isinstance(e, Send | FellBack))
-    v, gave_up = _give_up(replace(v, attempts=v.attempts[:-1]), reason)
+    v, gave_up = _give_up(v._replace(attempts=v.attempts[:-1]), reason)
     return v, (*kept, *gave_up)
 
 
@@ -230,9 +230,9 @@ def _accepted(v: Verification, event: Accepted, now: int) -> Turn:
         return v, ()
     if attempt.status is not QUEUED:
         # A report overtook its own send: only the vendor's id is news.
-        known = replace(attempt, message_id=attempt.message_id or event.message_id)
+        known = attempt._replace(message_id=attempt.message_id or event.message_id)
         return (v, ()) if known == attempt else (_with(v, known), ())
-    sent = replace(attempt, status=SENT, at=now, message_id=event.message_id)
+    sent = attempt._replace(status=SENT, at=now, message_id=event.message_id)
     return _with(v, sent), (Changed(sent),)
 
 
@@ -298,11 +298,11 @@ def _resent(v: Verification, event: Resent, now: int, pace: Pace) -> Turn:
 
 
 def _end(v: Verification, status: Status, now: int) -> Turn:
-    return replace(v, status=status, ended_at=now), (Ended(status),)
+    return v._replace(status=status, ended_at=now), (Ended(status),)
 
 
 def _give_up(v: Verification, reason: str) -> Turn:
-    return replace(v, exhausted=True), (Exhausted(reason),)
+    return v._replace(exhausted=True), (Exhausted(reason),)
 
 
 Way = tuple[int, str]
@@ -338,7 +338,7 @@ def _take(v: Verification, way: Way, reason: str, now: int) -> Turn:
         queued_at=now,
         held=way_there.price(provider),
     )
-    v = replace(v, attempts=(*v.attempts, taken), exhausted=False)
+    v = v._replace(attempts=(*v.attempts, taken), exhausted=False)
     return v, (FellBack(left, taken, reason), Send(taken))
 
 
@@ -421,7 +421,7 @@ def _attempt(v: Verification, number: int) -> Attempt | None:
 
 def _with(v: Verification, attempt: Attempt) -> Verification:
     index = attempt.number - 1
-    return replace(v, attempts=(*v.attempts[:index], attempt, *v.attempts[index + 1 :]))
+    return v._replace(attempts=(*v.attempts[:index], attempt, *v.attempts[index + 1 :]))
 
 
 def _move(
@@ -430,5 +430,5 @@ def _move(
     attempt = _attempt(v, number)
     if attempt is None or to not in _MOVES[attempt.status]:
         return v, None
-    moved = replace(attempt, status=to, at=now, reason=reason, vendor_code=vendor_code)
+    moved = attempt._replace(status=to, at=now, reason=reason, vendor_code=vendor_code)
     return _with(v, moved), moved

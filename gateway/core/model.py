@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from channels.contract import Channel, Cost
 from policies.model import Step
@@ -41,8 +42,7 @@ class Verdict(StrEnum):
     CANCELED = "canceled"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One message through one provider."""
 
     number: int  # from 1
@@ -59,8 +59,7 @@ class Attempt:
     held: int = 0  # what its purses hold for it, in millionths of the caps' currency
 
 
-@dataclass(frozen=True, slots=True)
-class SendLimit:
+class SendLimit(NamedTuple):
     """A limit on one destination, carried along so that a later message reserves under the same rules."""
 
     key: str  # the counter's name within the shard, already a keyed hash
@@ -74,8 +73,7 @@ class SendLimit:
     waits: tuple[int, ...] = ()  # in place of the amount: see policies/waits.py
 
 
-@dataclass(frozen=True, slots=True)
-class Purse:
+class Purse(NamedTuple):
     """What is spent in one period under one cap. A verification's messages all belong to the period that it began in,
     so that what is settled later is settled where it was reserved."""
 
@@ -86,8 +84,7 @@ class Purse:
     free: bool  # once it is used up, what costs nothing goes on
 
 
-@dataclass(frozen=True, slots=True)
-class OptOuts:
+class OptOuts(NamedTuple):
     """Where the opt-outs of a verification's person are kept, and what one of them leads to."""
 
     phone: str = ""  # keys of the store, which hold keyed hashes; "" for an address that was not given
@@ -99,8 +96,7 @@ class OptOuts:
         return self.email if channel == Channel.EMAIL else self.phone
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """Everything that is known of a verification but its code and its destination, which are sealed."""
 
     id: str
@@ -126,7 +122,7 @@ class Verification:
     ended_at: int | None = None
     limits: tuple[SendLimit, ...] = ()
     opt_outs: OptOuts = OptOuts()
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
     purses: tuple[Purse, ...] = ()
 
     @property

@@ -52,7 +52,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     groups, kept = _group(setup, request.app, decision, to.target, shard)
     opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
     v = _verification(verification, request, decision, to, kept, now)
-    v = replace(v, opt_outs=opt_outs, purses=spending.purses(setup, decision, now))
+    v = v._replace(opt_outs=opt_outs, purses=spending.purses(setup, decision, now))
     locale = request.locale or app.locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = setup.keys.name("limit", "guesses", request.app, to.target)
@@ -91,7 +91,7 @@ def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
     """The same, with a longer code while too many of the app's codes are guessed wrong."""
     if not setup.vigilance.longer(setup, app):
         return decision
-    return replace(decision, code=replace(decision.code, length=max(vigilance.LONGER, decision.code.length)))
+    return decision._replace(code=decision.code._replace(length=max(vigilance.LONGER, decision.code.length)))
 
 
 def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from channels.contract import Channel, ErrorClass, Message, SendError
@@ -184,10 +184,10 @@ class Engine:
         reseal: Reseal | None = None,
     ) -> Turned:
         v, effects = turn
-        v = replace(v, version=stored.verification.version + 1, resend_at=committed.again)
-        stored = replace(stored, verification=v)
+        v = v._replace(version=stored.verification.version + 1, resend_at=committed.again)
+        stored = stored._replace(verification=v)
         if reseal:
-            stored = replace(stored, key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
+            stored = stored._replace(key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
         self._tell(v, effects, now)
         send = _send_of(turn)
         return Turned(stored, send.attempt if send else None, since)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from channels.contract import Channel, Cost
@@ -29,8 +29,7 @@ def available(setup: Setup, decision: Decision) -> Decision:
     if decision.refusal or not any(off.keys() & set(step.providers) for step in decision.steps):
         return decision
     less = (
-        replace(
-            step,
+        step._replace(
             providers=tuple(provider for provider in step.providers if provider not in off),
             weights=tuple((provider, weight) for provider, weight in step.weights if provider not in off),
         )
@@ -39,7 +38,7 @@ def available(setup: Setup, decision: Decision) -> Decision:
     steps = tuple(step for step in less if step.providers)
     absent = sorted(off.keys() & {provider for step in decision.steps for provider in step.providers})
     note = Note(RULE, f"switched off: {', '.join(absent)}", refused=not steps)
-    return replace(decision, steps=steps, notes=(*decision.notes, note), refusal=None if steps else REFUSAL)
+    return decision._replace(steps=steps, notes=(*decision.notes, note), refusal=None if steps else REFUSAL)
 
 
 def arranged(setup: Setup, decision: Decision, verification: str, phone: str, country: str) -> Decision:
@@ -51,7 +50,7 @@ def arranged(setup: Setup, decision: Decision, verification: str, phone: str, co
         steps.append(found.step)
         if found.why:
             notes.append(Note(RULE, f"{step.channel}: {', '.join(found.step.providers)}: {'; '.join(found.why)}"))
-    return replace(decision, steps=tuple(steps), notes=(*decision.notes, *notes))
+    return decision._replace(steps=tuple(steps), notes=(*decision.notes, *notes))
 
 
 def told(decision: Decision) -> Iterator[str]:
@@ -90,7 +89,7 @@ def _arranged(setup: Setup, step: Step, chance: Chance, zone: str, country: str)
     if explored:
         order = (explored, *(provider for provider in order if provider != explored))
         why.append(f"{explored} goes first this time, to see how it does")
-    return _Arranged(replace(step, providers=order, order="fixed", weights=()), why)
+    return _Arranged(step._replace(providers=order, order="fixed", weights=()), why)
 
 
 def _by_mode(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from channels.contract import Cost
 from gateway.core.machine import Paid, Turn, Unsent
 from gateway.core.model import Purse, Verification
@@ -62,13 +60,13 @@ def _reckoned(setup: Setup, cost: Cost) -> int | None:
 
 
 def _holding(v: Verification, number: int, held: int) -> Verification:
-    attempts = (replace(a, held=held) if a.number == number else a for a in v.attempts)
-    return replace(v, attempts=tuple(attempts))
+    attempts = (a._replace(held=held) if a.number == number else a for a in v.attempts)
+    return v._replace(attempts=tuple(attempts))
 
 
 def only_free(v: Verification) -> Verification:
     """The verification with none but the ways that cost nothing."""
-    return replace(v, steps=free(v.steps))
+    return v._replace(steps=free(v.steps))
 
 
 def tell(setup: Setup, v: Verification, asked: Spend | None, paid: steps.Paid) -> None:

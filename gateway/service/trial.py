@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.service.setup import Setup
 from policies import destination
 from policies.model import Decision, Note
@@ -22,9 +20,9 @@ def code(setup: Setup, number: str, address: str) -> str:
 
 def aimed(decision: Decision) -> Decision:
     """The decision for a test destination: as it is, and nobody carries it or is paid for it."""
-    steps = tuple(replace(step, providers=(PROVIDER,), prices=()) for step in decision.steps)
+    steps = tuple(step._replace(providers=(PROVIDER,), prices=()) for step in decision.steps)
     note = Note(PROVIDER, "a test destination: nothing is sent")
-    return replace(decision, steps=steps, caps=(), notes=(*decision.notes, note))
+    return decision._replace(steps=steps, caps=(), notes=(*decision.notes, note))
 
 
 def carried(setup: Setup, provider: str) -> bool:

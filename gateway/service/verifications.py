@@ -259,7 +259,7 @@ class Verifications:
         if v.app != app:
             raise NotFound
         if v.pending and now >= v.expires_at:  # its timer is about to say so
-            stored = replace(stored, verification=replace(v, status=Status.EXPIRED, ended_at=v.expires_at))
+            stored = stored._replace(verification=v._replace(status=Status.EXPIRED, ended_at=v.expires_at))
         return stored
 
     async def _resendable(self, app: str, verification: str) -> Stored:
@@ -276,9 +276,8 @@ class Verifications:
     def _begun(self, request: Start, draft: Draft, created: Created, since: float) -> Begun:
         setup, v = self._setup, draft.stored.verification
         setup.vigilance.heard(v.app, created.held)
-        first = replace(v.current, at=created.now, queued_at=created.now)
-        v = replace(
-            v,
+        first = v.current._replace(at=created.now, queued_at=created.now)
+        v = v._replace(
             created_at=created.now,
             expires_at=created.now + v.expires_at - v.created_at,
             resend_at=created.again,
@@ -303,7 +302,7 @@ class Verifications:
             country=v.country or None,
             notes=_notes(draft.decision),
         )
-        self._engine.carry(replace(draft.stored, verification=v), first, since, draft.secrets)
+        self._engine.carry(draft.stored._replace(verification=v), first, since, draft.secrets)
         return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
 
     async def _replay(self, replayed: Replayed) -> Begun:
@@ -357,8 +356,7 @@ def as_created(v: Verification) -> Verification:
     first = v.attempts[0]
     at, status = v.created_at, AttemptStatus.QUEUED
     queued = Attempt(1, first.step, first.channel, first.provider, status, at, at, held=first.held)
-    return replace(
-        v,
+    return v._replace(
         status=Status.PENDING,
         attempts=(queued,),
         checks_used=0,

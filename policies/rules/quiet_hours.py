@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import time
 from typing import Annotated, Self
 
@@ -57,7 +56,7 @@ def judge(settings: QuietSettings, life: int, question: Question, steps: tuple[S
     starts, ends = time.fromisoformat(settings.starts), time.fromisoformat(settings.ends)
     quiet = zones.stretches(question.phone.country, starts, ends, question.now, until)
     marked = [
-        replace(step, quiet=quiet, strict=settings.even_if_asked) if step.channel in silent else step for step in steps
+        step._replace(quiet=quiet, strict=settings.even_if_asked) if step.channel in silent else step for step in steps
     ]
     kept = tuple(step for step in marked if step.quiet != ((question.now, until),))
     while kept and kept[0].silent(question.now):

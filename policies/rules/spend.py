@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -120,7 +120,7 @@ _DEAR = Refusal("spend_capped", "spend", "Every message to this destination woul
 def judge(spending: Spending, question: Question, steps: tuple[Step, ...]) -> Finding:
     """Price the steps, leave out the providers that cost too much, and say what is to be reckoned. The store does."""
     country = question.phone.country if question.phone else ""
-    priced = [replace(step, prices=_prices(spending, step, country)) for step in steps]
+    priced = [step._replace(prices=_prices(spending, step, country)) for step in steps]
     most = 0 if question.only_free else spending.most
     kept = tuple(step for step in (_within(step, most) for step in priced) if step.providers)
     says = spending.says + _left_out(spending, priced, most)
@@ -144,8 +144,7 @@ def _within(step: Step, most: int | None) -> Step:
     if most is None or all(price <= most for _, price in step.prices):
         return step
     kept = {name for name, price in step.prices if price <= most}
-    return replace(
-        step,
+    return step._replace(
         providers=tuple(name for name in step.providers if name in kept),
         weights=tuple((name, weight) for name, weight in step.weights if name in kept),
         prices=tuple((name, price) for name, price in step.prices if name in kept),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from channels.contract import Cost, ErrorClass
 from gateway.core import machine
 from gateway.core.machine import Accepted, Delivered, Failed, Pace, Paid, Priced
@@ -59,7 +57,7 @@ def test_each_attempt_has_its_own_price() -> None:
 
 
 def test_a_price_after_the_end_is_counted_too() -> None:
-    ended = replace(verification(), status=Status.APPROVED, ended_at=NOW)
+    ended = verification()._replace(status=Status.APPROVED, ended_at=NOW)
     _, effects = machine.apply(ended, Priced(1, CENT), NOW, Pace())
     assert [effect.cost for effect in effects if isinstance(effect, Paid)] == [CENT]
 

@@ -69,8 +69,8 @@ def test_another_zone_is_judged_by_its_own_messages() -> None:
     market.run(HOUR)
     decision = market.decision()
     assert decision.steps[0].providers == ("beta", "alpha")
-    step = replace(decision.steps[0], providers=("alpha", "beta"))
-    britain = ordering.arranged(market.setup, replace(decision, steps=(step,)), "ver_x", "+447700900123", "GB")
+    step = decision.steps[0]._replace(providers=("alpha", "beta"))
+    britain = ordering.arranged(market.setup, decision._replace(steps=(step,)), "ver_x", "+447700900123", "GB")
     assert britain.steps[0].providers == ("alpha", "beta")
 
 
