@@ -19,7 +19,7 @@ class Outcome:
     """What became of one start. `limits` are all that it reserves under, the cooldown among them."""
 
     decision: Decision
-    target: str
+    targets: tuple[str, ...] = ()  # for each step, the address that its messages go to
     limits: tuple[Limit, ...] = ()
     reserved: Reserved = field(default_factory=Reserved)
     at: int = 0  # ms
@@ -55,22 +55,23 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     """Ask for a verification at `now` (ms)."""
     decision = decide(policy, question)
     if decision.refusal:
-        return Outcome(decision, "")
-    target = question.target(decision.steps[0].channel)
-    limits = (*decision.limits, *cooldown(question.app, decision.policy, target, decision.code))
-    outcome = Outcome(decision, target, limits, at=now)
+        return Outcome(decision)
+    targets = tuple(question.target(step.channel) for step in decision.steps)
+    limits = (*decision.limits, *cooldown(question.app, decision.policy, targets[0], decision.code))
+    outcome = Outcome(decision, targets, limits, at=now)
     reserved = _reserved(outcome, limits, windows, now, 0)
     if reserved.cap is None:
         return replace(outcome, reserved=reserved)
     if reserved.cap.then == "free":
         return start(policy, replace(question, only_free=True), windows, now)
-    return Outcome(decision._replace(refusal=REFUSAL), "", reserved=reserved)
+    return Outcome(decision._replace(refusal=REFUSAL), reserved=reserved)
 
 
 def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step: int = 0) -> Reserved:
-    """Another message, of this step, of a verification that has started: it reserves in its destination's own counters,
-    and the automatic fallback only in those that count sends."""
-    own = [limit for limit in started.limits if limit.per == "destination" and limit.subject == started.target]
+    """Another message, of this step, of a verification that has started: it reserves in the counters of its own
+    address and of the first message's, and the automatic fallback only in those that count sends."""
+    whose = (started.targets[0], started.targets[step])
+    own = [limit for limit in started.limits if limit.per == "destination" and limit.subject in whose]
     wanted = tuple(limit for limit in own if by_person or limit.counts is Counts.SENDS)
     return _reserved(started, wanted, windows, now, step)
 

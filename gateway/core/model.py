@@ -62,7 +62,7 @@ class Attempt(NamedTuple):
 class SendLimit(NamedTuple):
     """A limit on one destination, carried along so that a later message reserves under the same rules."""
 
-    key: str  # the counter's name within the shard, already a keyed hash
+    key: str  # the counter's key in the store, which holds a keyed hash
     name: str
     amount: int
     window: int
@@ -71,6 +71,11 @@ class SendLimit(NamedTuple):
     most: int = 1  # how far back the counter remembers, for whoever else counts there
     longest: int = 1
     waits: tuple[int, ...] = ()  # in place of the amount: see policies/waits.py
+    only: str = ""  # phone or email: counts no messages but those to that address; "" is the first message's
+
+    def counts(self, channel: str) -> bool:
+        """Whether a message by this channel is one of those that it counts."""
+        return self.only in ("", "email" if channel == Channel.EMAIL else "phone")
 
 
 class Purse(NamedTuple):

@@ -49,7 +49,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         request.app_hash,
         dict(request.context) or None,
     )
-    groups, kept = _group(setup, request.app, decision, to.target, shard)
+    groups, kept = _group(setup, request.app, decision, to)
     opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
     v = _verification(verification, request, decision, to, kept, now)
     v = v._replace(opt_outs=opt_outs, purses=spending.purses(setup, decision, now))
@@ -171,22 +171,24 @@ def _idempotency(setup: Setup, app: str, route: str, key: str | None, body: byte
 
 
 def _group(
-    setup: Setup, app: str, decision: Decision, target: str, shard: int
+    setup: Setup, app: str, decision: Decision, to: Destinations
 ) -> tuple[dict[str, list[Limit]], tuple[SendLimit, ...]]:
-    """The limits of a start by the counter that they share, and those that later messages reserve under as well."""
+    """The limits of a start by the counter that they share, and those that later messages reserve under as well: all
+    of them in the counters of the first message's address, and each in those of its own."""
     keys = setup.keys
     groups: dict[str, list[Limit]] = {}
     kept: list[SendLimit] = []
-    for limit in (*decision.limits, *cooldown(app, decision.policy, target, decision.code)):
+    for limit in (*decision.limits, *cooldown(app, decision.policy, to.target, decision.code)):
         name = keys.name("limit", limit.scope, limit.per, limit.counts, limit.subject)
-        own = limit.per == "destination" and limit.subject == target
-        key = setup.store.limit_key(shard if own else keys.shard(name), name)
+        own = limit.per == "destination"  # in the slot of that destination's verifications, whichever comes first there
+        key = setup.store.limit_key(keys.shard(limit.subject if own else name), name)
         groups.setdefault(key, []).append(limit)
         if own:
+            only = "" if limit.subject == to.target else "phone" if limit.subject == to.number else "email"
             starts = limit.counts is Counts.STARTS
             reach = setup.reach.of(limit)
             kept.append(
-                SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits)
+                SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits, only)
             )
     return groups, tuple(kept)
 

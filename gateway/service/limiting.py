@@ -12,7 +12,7 @@ from policies.model import Limit
 
 
 def counters(v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
-    """The counters of the destination."""
+    """The counters of the verification's newest message: of the address that it goes to, and of the first message's."""
     return tuple(
         Counter(
             key,
@@ -41,6 +41,6 @@ def _groups(v: Verification, *, sends_only: bool) -> dict[str, list[SendLimit]]:
     """The limits by the counter that they share. `sends_only` leaves out what counts only what a person asks for."""
     groups: dict[str, list[SendLimit]] = {}
     for limit in v.limits:
-        if not (sends_only and limit.starts):
+        if limit.counts(v.current.channel) and not (sends_only and limit.starts):
             groups.setdefault(limit.key, []).append(limit)
     return groups

@@ -101,7 +101,7 @@ def pack_body(v: Verification, locale: str) -> bytes:
             [v.phone, v.email, v.country, locale],
             v.resend_new,
             v.exhausted,
-            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits] for x in v.limits],
+            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits, x.only] for x in v.limits],
             [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
             [[x.key, x.name, x.cap, x.ends, x.free] for x in v.purses],
@@ -156,9 +156,18 @@ def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
 
 
 def _unpack_limit(
-    key: str, name: str, amount: int, window: int, shadow: bool, starts: bool, most: int, longest: int, waits: list[int]
+    key: str,
+    name: str,
+    amount: int,
+    window: int,
+    shadow: bool,
+    starts: bool,
+    most: int,
+    longest: int,
+    waits: list[int],
+    only: str = "",  # which documents of an earlier version don't have
 ) -> SendLimit:
-    return SendLimit(key, name, amount, window, shadow, starts, most, longest, tuple(waits))
+    return SendLimit(key, name, amount, window, shadow, starts, most, longest, tuple(waits), only)
 
 
 def unpack_document(verification_id: str, data: bytes) -> Stored:

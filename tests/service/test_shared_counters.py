@@ -11,7 +11,7 @@ import pytest
 from gateway.service import drafting
 from gateway.service.requests import Limited
 from gateway.service.setup import Reach
-from tests.support.world import POLICY, World
+from tests.support.world import EMAIL, POLICY, World
 
 Worlds = Callable[..., World]
 
@@ -87,3 +87,64 @@ async def test_a_budget_that_each_policy_trims_is_emptied(worlds: Worlds, monkey
 
     monkeypatch.setattr(drafting, "_budget", own)
     assert await guesses_allowed_at_login(worlds(policies=GUESSING)) > 6
+
+
+ANYONE = {"per": "destination", "amount": 6, "window": "1h", "counts": "sends", "scope": "all"}
+ASKED = {"per": "destination", "amount": 6, "window": "1h", "scope": "app"}
+
+
+def over_one_mailbox(limit: dict[str, Any]) -> dict[str, Any]:
+    """A policy whose only limit on a destination is this one."""
+    others = dict.fromkeys(("destination-10m", "destination-day", "destination-anyone-hour", "prefix-hour"))
+    return {"default": {**POLICY, "limits": {**POLICY["limits"], **others, "mailbox": limit}}}
+
+
+async def mail_behind_many_numbers(world: World) -> int:
+    """How much mail one mailbox gets in an hour that is named beside a new number each time, by resends."""
+    for number in range(10):
+        try:
+            v = await world.start(phone=f"+1415555{number:04d}", email=EMAIL)
+            for _ in range(3):
+                world.clock.forward(6)
+                await world.verifications.resend("shop", v.id, "email")
+        except Limited as refused:
+            assert refused.limit == "mailbox"
+        await world.settle()
+    return sum(message.to == EMAIL for message in world.sent)
+
+
+@pytest.mark.parametrize("limit", [ANYONE, ASKED])
+async def test_mail_to_a_second_address_is_counted_where_it_goes(worlds: Worlds, limit: dict[str, Any]) -> None:
+    assert 1 <= await mail_behind_many_numbers(worlds(policies=over_one_mailbox(limit))) <= 6
+
+
+async def test_mail_that_is_counted_at_the_first_address_alone_comes_without_end(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.core.model.SendLimit.counts", lambda limit, _channel: not limit.only)
+    assert await mail_behind_many_numbers(worlds(policies=over_one_mailbox(ANYONE))) > 6
+
+
+async def test_the_fallbacks_mail_to_a_second_address_is_counted_there_too(worlds: Worlds) -> None:
+    world = worlds(policies=over_one_mailbox(ANYONE))
+    for number in range(10):
+        try:
+            v = await world.start(phone=f"+1415555{number:04d}", email=EMAIL, channels=("sms", "email"))
+        except Limited:
+            continue
+        await world.after(31)
+        world.clock.forward(6)
+        await world.verifications.cancel("shop", v.id)
+    assert sum(message.to == EMAIL for message in world.sent) == 3  # each start is counted there as well
+
+
+async def test_a_mailbox_has_one_counter_whether_it_comes_first_or_second(worlds: Worlds) -> None:
+    world = worlds(policies=over_one_mailbox(ASKED))
+    for number in range(3):
+        await world.start(phone=f"+1415555{number:04d}", email=EMAIL, channels=("sms", "email"))
+        world.clock.forward(6)
+        await world.start(email=EMAIL)
+        world.clock.forward(6)
+    for to in ({"email": EMAIL}, {"phone": "+14155550099", "email": EMAIL, "channels": ("sms", "email")}):
+        with pytest.raises(Limited):
+            await world.begin(**to)
