@@ -44,13 +44,15 @@ class Person:
         random = self._random
         key = f"start-{self._name}" if random.random() < 0.6 else None
         phone, wait = random.choice(PHONES), random.choice((0, 0, 4_000))
+        by_email = self._world.policy.routes.default[0].channel == "email"
+        to = EMAIL if by_email else phone  # what its guesses and messages are counted by
         request = Start("shop", phone, EMAIL, idempotency_key=key, body=self._name.encode(), wait=wait)
         for _ in range(4 if key else 1):
-            outcome, begun = await self._told("start", self._begin, request, key=key, to=phone)
+            outcome, begun = await self._told("start", self._begin, request, key=key, to=to)
             if outcome == "ok":
                 self._id = begun
                 if key and random.random() < 0.3:  # a proxy that repeats what was answered already
-                    await self._told("start", self._begin, request, key=key, to=phone)
+                    await self._told("start", self._begin, request, key=key, to=to)
                 return True
             await asyncio.sleep(random.uniform(0.5, 8))
         return False
