@@ -282,6 +282,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
                 ("sum(increase(otp_orphans_total[5m]))", "orphans"),
             ),
         ),
+        Panel("Workers replaced", (("sum(increase(otp_worker_restarts_total[5m]))", "workers"),)),
         Panel("Store operations", ((_rate("otp_store_seconds_count", "operation"), "{{operation}}"),), "ops"),
         Panel("Store time, p99", ((_quantile(0.99, "otp_store_seconds", "operation"), "{{operation}}"),), "s"),
         Panel("Store errors", ((_rate("otp_store_errors_total", "operation"), "{{operation}}"),), "ops"),

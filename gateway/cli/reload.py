@@ -34,8 +34,11 @@ def command(config_file: Path) -> None:
             f"no running gateway is found in {directory}. Is it started with this configuration? A gateway that can't "
             "write there is reloaded by SIGHUP."
         )
-    well = [_meant(config_file, told) and _reload(directory, told) for told in found]
-    if not all(well):
+    meant = [told for told in found if _meant(config_file, told)]
+    reached = {target: _signal(target) for target in {told.parent or told.pid for told in meant if told.here}}
+    said: set[str] = set()  # what several say alike is told once
+    well = [_reload(directory, told, reached.get(told.parent or told.pid), said) for told in meant]
+    if len(meant) < len(found) or not all(well):
         raise click.exceptions.Exit(1)
 
 
@@ -57,25 +60,33 @@ def _meant(config_file: Path, told: Told) -> bool:
     return False
 
 
-def _reload(directory: Path, before: Told) -> bool:
-    """Reload one process. Whether it took the configuration over."""
+def _signal(pid: int) -> str:
+    """Have it reload, and all whose parent it is. Returns why that can't be, or nothing."""
+    try:
+        os.kill(pid, signal.SIGHUP)
+    except OSError as error:
+        return (error.strerror or "it is gone").lower()
+    return ""
+
+
+def _reload(directory: Path, before: Told, problem: str | None, said: set[str]) -> bool:
+    """Wait for one process that was signalled. Whether it took the configuration over."""
     name = f"process {before.pid}"
     if not before.here:
         click.echo(f"{name} runs in another container: send SIGHUP to it there.", err=True)
         return False
-    try:
-        os.kill(before.pid, signal.SIGHUP)
-    except OSError as error:
-        click.echo(f"{name} can't be reached: {(error.strerror or 'it is gone').lower()}.", err=True)
+    if problem:
+        click.echo(f"{name} can't be reached: {problem}.", err=True)
         return False
     after = _answer(directory, before)
     if after is None:
         click.echo(f"{name} has not answered in {_PATIENCE:g} seconds: its log says more.", err=True)
         return False
-    for warning in after.warnings:
-        click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
-    for fault in after.refused:
-        click.echo(fault, err=True)
+    lines = [*(f"{click.style('warning:', fg='yellow')} {warning}" for warning in after.warnings), *after.refused]
+    for line in lines:
+        if line not in said:
+            click.echo(line, err=True)
+    said.update(lines)
     click.echo(f"{name} {'keeps' if after.refused else 'has taken over'} revision {after.revision}")
     return not after.refused
 

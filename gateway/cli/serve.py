@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,21 @@ from gateway.cli import loading, options
 
 if TYPE_CHECKING:
     from gateway.config import Settings
-    from gateway.http.serve import Addresses
+    from gateway.http.listening import Addresses
 
 
 @click.command("serve")
 @options.config_file
-def command(config_file: Path) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), help="Processes that serve, in the place of server.workers.")
+def command(config_file: Path, workers: int | None) -> None:
     """Run the gateway until SIGTERM or Ctrl-C, which let it finish what it has begun."""
+    if workers is not None:
+        os.environ["OTP_GATEWAY__SERVER__WORKERS"] = str(workers)  # for each time that the configuration is read
     settings = loading.settings(config_file)
     from gateway.http import serve
     from gateway.http.carriers import Unbuildable
+    from gateway.http.listening import Unbound
+    from gateway.http.workers import Failed
     from gateway.store.embedded import InUse, Lost, NotStarted
     from gateway.store.survey import Unfit
     from gateway.telemetry.logs import configure
@@ -29,7 +35,7 @@ def command(config_file: Path) -> None:
     configure(settings.config.log.level, _layout(settings))
     try:
         serve.run(settings, lambda addresses: _announce(settings, addresses))
-    except (serve.Unbound, Unbuildable, Unwritable, Unfit, InUse, Lost, NotStarted) as fault:
+    except (Unbound, Unbuildable, Unwritable, Unfit, InUse, Lost, NotStarted, Failed) as fault:
         raise click.ClickException(str(fault)) from None
 
 

@@ -290,8 +290,15 @@ def warnings(parts: Parts, config: Config) -> Iterator[str]:
         names = getattr(config.channels, channel).providers
         if names and not any(parts.providers[name].settings.enabled for name in names):
             yield f"channels.{channel}: all its providers are disabled, so its steps are passed over."
+    yield from _divided(parts, config)
     if parts.production and (config.server.public_url or "").startswith("http:"):
         yield "server.public_url: reports and what a call says would come over plain http. Write an https address."
+
+
+def _divided(parts: Parts, config: Config) -> Iterator[str]:
+    simulated = any(section.settings.type == "simulator" for section in parts.providers.values())
+    if simulated and config.server.workers > 1:
+        yield "server.workers: each has a simulator of its own, whose page and reports the others don't know. Write 1."
 
 
 def _unpriced(name: str, section: ProviderSection, config: Config) -> Iterator[str]:

@@ -125,6 +125,9 @@ class ServerSettings(_Section):
     trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
         (), max_length=64, description="Networks whose X-Forwarded-For is believed: your load balancers, nobody else."
     )
+    workers: int = Field(
+        1, ge=1, le=64, description="Processes that serve on this port; one for each core, beside those of the store."
+    )
     max_body: int = Field(65_536, ge=1024, le=1_048_576, description="Bytes of a request's body, at the most.")
 
 

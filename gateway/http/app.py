@@ -39,6 +39,7 @@ from gateway.service.vigilance import FailedChecks, Vigilance
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import SCRIPTS, Store
 from gateway.telemetry.exposition import metrics_app
+from gateway.telemetry.gathering import Gathering, Peers
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.traffic import TrafficFile
@@ -89,9 +90,10 @@ class Gateway:
     """A gateway, wired and not yet listening. A request runs to its end under the configuration that it began under;
     the engine and the worker, which outlive requests, go on under the newest."""
 
-    def __init__(self, frame: Frame, wired: Wired, metrics: ASGIApp) -> None:
+    def __init__(self, frame: Frame, wired: Wired, metrics: ASGIApp, gathering: Gathering | None) -> None:
         pace = wired.settings.config.engine
         self.metrics = metrics
+        self.gathering = gathering
         self.draining = frame.draining
         self.log = frame.log
         self.engine = wired.engine
@@ -166,12 +168,16 @@ class Gateway:
             await asyncio.to_thread(before.record.close)
 
 
-async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
+async def compose(
+    settings: Settings, store_url: str, own_url: str, peers: Peers | None = None, restarts: int = 0
+) -> Gateway:
     """Wire a gateway. `store_url` is what the settings say, once an embedded store is known, and `own_url` where the
-    API listens. Raises carriers.Unbuildable, telemetry.traffic.Unwritable and survey.Unfit."""
+    API listens. One of several workers has `peers`, and `restarts` before it. Raises carriers.Unbuildable,
+    telemetry.traffic.Unwritable and survey.Unfit."""
     destination.load()
     registry = CollectorRegistry()
     metrics = Metrics(registry, _labels(settings), version())
+    metrics.restarted(restarts)
     log = structlog.get_logger()
     store = await open_store(settings, store_url, metrics, log)
     judge = Judge(_terms(settings.config.ordering), metrics, log)
@@ -179,7 +185,8 @@ async def compose(settings: Settings, store_url: str, own_url: str) -> Gateway:
     frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), mail, Vigilance())
     wired = await _wired(frame, settings, None)
     await frame.switches.try_refresh(wired.setup)
-    return Gateway(frame, wired, metrics_app(registry))
+    gathering = Gathering(registry, peers) if peers else None
+    return Gateway(frame, wired, metrics_app(registry, gathering), gathering)
 
 
 async def _wired(frame: Frame, settings: Settings, before: Wired | None) -> Wired:

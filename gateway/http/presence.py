@@ -25,6 +25,7 @@ class Told:
     reloads: int = 0  # that have ended, well or not
     refused: tuple[str, ...] = ()  # the faults of the last one; empty when it was taken over
     warnings: tuple[str, ...] = ()  # of the last one
+    parent: int = 0  # the process that passes signals on to this one; 0 where it has none
 
     @property
     def here(self) -> bool:
@@ -36,10 +37,10 @@ class Presence:
     """A file that is locked for as long as the process lives, so that one left behind is never taken for it. Where the
     file can't be written the gateway serves all the same, and is reloaded by a signal alone."""
 
-    def __init__(self, directory: Path, revision: str, file: str = "") -> None:
+    def __init__(self, directory: Path, revision: str, file: str = "", parent: int = 0) -> None:
         self._file = directory / f"gateway-{os.getpid()}.json"
         self._descriptor = _locked(self._file)
-        self.told = Told(os.getpid(), namespace(), revision, file)
+        self.told = Told(os.getpid(), namespace(), revision, file, parent=parent)
         self._write()
 
     def tell(self, told: Told) -> None:

@@ -13,7 +13,7 @@ from gateway.http.presence import Presence
 from gateway.telemetry.traffic import Unwritable
 
 _RESTART: Mapping[str, tuple[str, ...]] = {
-    "server": ("host", "port"),
+    "server": ("host", "port", "workers"),
     "metrics": (),
     "log": (),
     "store": (),
@@ -27,10 +27,14 @@ lookup key, which names every counter: another one would forget them all."""
 class Reloads:
     """Reloads when it is asked to, one at a time; however often it is asked meanwhile, once more is enough."""
 
-    def __init__(self, gateway: Gateway, load: Callable[[], Settings]) -> None:
-        """`load` reads the configuration, and runs in a thread. Raises Invalid."""
+    def __init__(
+        self, gateway: Gateway, load: Callable[[], Settings], loaded: Callable[[], None] | None = None
+    ) -> None:
+        """`load` reads the configuration, and runs in a thread. Raises Invalid. `loaded` is called after each reload
+        that was taken over."""
         self._gateway = gateway
         self._load = load
+        self._loaded = loaded
         self._asked = asyncio.Event()
         self._presence: Presence | None = None
 
@@ -38,10 +42,12 @@ class Reloads:
         """Have the configuration read again, soon."""
         self._asked.set()
 
-    def announce(self) -> None:
-        """Tell the log and `otp-gateway reload` what is in force at the start."""
+    def announce(self, parent: int = 0) -> None:
+        """Tell the log and `otp-gateway reload` what is in force at the start. `parent` is the process that signals
+        are to be sent to in the place of this one."""
         settings = self._gateway.settings
-        self._presence = Presence(settings.config.store.directory, settings.revision, str(settings.path.resolve()))
+        directory, file = settings.config.store.directory, str(settings.path.resolve())
+        self._presence = Presence(directory, settings.revision, file, parent)
         self._tell_loaded({})
 
     def close(self) -> None:
@@ -59,7 +65,7 @@ class Reloads:
         """Read the configuration and take it over, if there is nothing wrong with it. Whether it was taken over."""
         before = {name: policy.revision for name, policy in self._gateway.settings.policies.items()}
         try:
-            settings, warnings = _held(self._gateway.settings, await asyncio.to_thread(self._load))
+            settings, warnings = held(self._gateway.settings, await asyncio.to_thread(self._load))
             await self._gateway.adopt(settings)
         except Exception as fault:  # noqa: BLE001 - no configuration, however wrong, may end what serves
             self._refused(_faults(fault))
@@ -67,6 +73,8 @@ class Reloads:
         self._gateway.reloaded("loaded")
         self._tell_loaded(before)
         self._tell(warnings=(*settings.warnings, *warnings))
+        if self._loaded:
+            self._loaded()
         return True
 
     def _refused(self, faults: tuple[str, ...]) -> None:
@@ -113,7 +121,7 @@ def _faults(fault: Exception) -> tuple[str, ...]:
             return (f"the configuration can't be taken over ({type(fault).__name__}): this is a bug, please report it",)
 
 
-def _held(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:
+def held(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:
     """What is wanted, with all that takes a restart as it runs now, and a warning for each such thing. Raises Invalid
     for what can't be held back."""
     if faults := list(_impossible(running, wanted)):
@@ -125,8 +133,8 @@ def _held(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...
             for section in _RESTART
         }
     )
-    held = replace(wanted, config=config, lookup=running.lookup, store_url=running.store_url)
-    return held, tuple(f"{name}: takes a restart, and stays as it is until then." for name in names)
+    kept = replace(wanted, config=config, lookup=running.lookup, store_url=running.store_url)
+    return kept, tuple(f"{name}: takes a restart, and stays as it is until then." for name in names)
 
 
 def _impossible(running: Settings, wanted: Settings) -> Iterator[Fault]:

@@ -47,6 +47,10 @@ class Embedded:
     process: subprocess.Popen[bytes]
     _lock: IO[str]
 
+    def disown(self) -> None:
+        """In a process that was forked from the one that started it: let the folder go when that one ends."""
+        self._lock.close()
+
     def stop(self, timeout: float = 10.0) -> None:
         """Stop the server, which first writes everything to disk. Kills it after `timeout` seconds."""
         if self.process.poll() is None:

@@ -16,8 +16,8 @@ class Event:
 
 
 ALWAYS = ("timestamp", "level", "event")
-CONTEXT = ("request", "app", "verification")
-"""Bound for the length of a request or of a timer, and then part of every line."""
+CONTEXT = ("worker", "request", "app", "verification")
+"""Bound for a worker process, for the length of a request or of a timer, and then part of every line."""
 
 _VERIFICATION = ("attempts", "channel", "purpose", "seconds")
 _CHECK = ("checks_left",)
@@ -28,6 +28,13 @@ EVENTS: tuple[Event, ...] = (
     Event("gateway.started", "info", "It serves.", ("mode", "address", "metrics", "revision", "providers")),
     Event("gateway.stopping", "info", "It was told to stop; new work is refused.", ("signal",)),
     Event("gateway.stopped", "info", "All work has ended, or the time to drain has.", ("seconds", "unfinished")),
+    Event("worker.started", "info", "One of several processes serves.", ("pid", "restarts")),
+    Event(
+        "worker.ended",
+        "error",
+        "One of several processes ended by itself, and another takes its place. A status below 0 is a signal's number.",
+        ("pid", "status"),
+    ),
     Event("gateway.overloaded", "warning", "New work was refused to protect work under way.", ("route", "in_flight")),
     Event(
         "configuration.loaded", "info", "A configuration took effect.", ("path", "revision", "policies", "providers")

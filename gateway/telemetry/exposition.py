@@ -7,10 +7,13 @@ from typing import cast
 from prometheus_client import CollectorRegistry, make_asgi_app
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.telemetry.gathering import CONTENT_TYPE, Gathering
 
-def metrics_app(registry: CollectorRegistry) -> ASGIApp:
-    """An ASGI application that answers GET and HEAD of /metrics, in the format that the scraper asks for."""
-    scrape = cast(ASGIApp, make_asgi_app(registry))
+
+def metrics_app(registry: CollectorRegistry, gathering: Gathering | None = None) -> ASGIApp:
+    """An ASGI application that answers GET and HEAD of /metrics, in the format that the scraper asks for; or for all
+    workers that are gathered, in the text format."""
+    scrape = _gathered(gathering) if gathering else cast(ASGIApp, make_asgi_app(registry))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -25,10 +28,20 @@ def metrics_app(registry: CollectorRegistry) -> ASGIApp:
     return app
 
 
+def _gathered(gathering: Gathering) -> ASGIApp:
+    async def scrape(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await _answer(send, 200, await gathering.exposition(), (b"content-type", CONTENT_TYPE.encode()))
+
+    return scrape
+
+
 async def _refuse(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    plain = (b"content-type", b"text/plain; charset=utf-8")
+    await _answer(send, status, body, (b"content-type", b"text/plain; charset=utf-8"), *headers)
+
+
+async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
     size = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [plain, size, *headers]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, size]})
     await send({"type": "http.response.body", "body": body})
 
 

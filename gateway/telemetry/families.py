@@ -93,6 +93,7 @@ class Families:
         self.http_requests = self._counter("otp_http_requests_total", names.request)
         self.mail_lookups = self._counter("otp_mail_lookups_total", lambda result: (one_of(MAIL, result),))
         self.reloads = self._counter("otp_config_reload_total", lambda result: (one_of(RELOADS, result),))
+        self.restarts = self._counter("otp_worker_restarts_total", _as_it_is)
         self.traffic_lost = self._counter("otp_traffic_lost_total", _as_it_is)
 
     def _make_measures(self, names: Names) -> None:

@@ -48,6 +48,10 @@ class Metrics:
         """`result` is loaded or refused."""
         self._families.reloads.of(result).inc()
 
+    def restarted(self, times: int) -> None:
+        """This worker takes the place of one that ended, which had taken that of another, `times` in all."""
+        self._families.restarts.of().inc(times)
+
     def traffic_lost(self, lines: int) -> None:
         """Lines of the record of decisions that were not written."""
         self._families.traffic_lost.of().inc(lines)

@@ -210,6 +210,12 @@ METRICS: tuple[Metric, ...] = (
         "Domains that the DNS was asked about, whether they take mail; unknown (no answer in time) refuses nobody.",
     ),
     Metric(
+        "otp_worker_restarts_total",
+        C,
+        (),
+        "Times that a worker process took the place of one that had ended by itself.",
+    ),
+    Metric(
         "otp_traffic_lost_total",
         C,
         (),

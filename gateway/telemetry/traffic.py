@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
@@ -23,7 +25,9 @@ class Unwritable(Exception):
 
 class TrafficFile:
     """Lines are handed to a thread, which writes them at least every `every` seconds. Of a disk that is too slow or
-    full, lines are lost, and `lost` is told how many, from that thread: no request ever waits for the record."""
+    full, lines are lost, and `lost` is told how many, from that thread: no request ever waits for the record.
+
+    Several processes may write one file: whoever writes or rotates it holds its lock meanwhile."""
 
     def __init__(
         self,
@@ -89,22 +93,38 @@ class TrafficFile:
         return batch
 
     def _append(self, lines: list[Line]) -> None:
-        if self._opened is None:
-            self._opened = _open(self._file)
         content = b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
-        if self._opened.tell() and self._opened.tell() + len(content) > self._max_bytes:
-            self._rotate()
-        self._opened.write(content)
-        self._opened.flush()
+        while True:
+            with self._locked() as opened:
+                size = os.fstat(opened.fileno()).st_size
+                if size == 0 or size + len(content) <= self._max_bytes:
+                    opened.write(content)
+                    opened.flush()
+                    return
+                self._rotate()
+
+    @contextmanager
+    def _locked(self) -> Iterator[BinaryIO]:
+        """The file that has the name now: another process may have set aside the one that was open."""
+        while True:
+            if self._opened is None:
+                self._opened = _open(self._file)
+            fcntl.flock(self._opened.fileno(), fcntl.LOCK_EX)
+            if _same(self._opened, self._file):
+                break
+            self._shut()
+        try:
+            yield self._opened
+        finally:
+            with suppress(OSError):
+                fcntl.flock(self._opened.fileno(), fcntl.LOCK_UN)
 
     def _rotate(self) -> None:
         """FILE becomes FILE.1, FILE.1 becomes FILE.2, and the last one goes."""
-        self._shut()
         for number in range(self._keep - 1, 0, -1):
             with suppress(FileNotFoundError):
                 self._aside(number).replace(self._aside(number + 1))
         self._file.replace(self._aside(1))
-        self._opened = _open(self._file)
 
     def _aside(self, number: int) -> Path:
         return self._file.with_name(f"{self._file.name}.{number}")
@@ -114,6 +134,13 @@ class TrafficFile:
             with suppress(OSError):
                 self._opened.close()
             self._opened = None
+
+
+def _same(opened: BinaryIO, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(opened.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _open(file: Path) -> BinaryIO:

@@ -106,3 +106,28 @@ def test_a_process_that_reads_that_very_file_is_signalled(tmp_path: Path, killed
     reload(tmp_path)
     presence.close()
     assert killed == [(os.getpid(), signal.SIGHUP)]
+
+
+def test_workers_are_signalled_through_their_parent_once_and_each_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = []
+    for pid in (101, 102):
+        monkeypatch.setattr(os, "getpid", lambda pid=pid: pid)
+        there.append(Presence(tmp_path, "abc", parent=77))
+    signalled = []
+
+    def parent(pid: int, number: int) -> None:
+        signalled.append((pid, number))
+        for one, refused in zip(there, ((), ("config.yaml:3: a fault.",)), strict=True):
+            one.tell(replace(one.told, reloads=1, refused=refused, warnings=("log.level: takes a restart.",)))
+
+    monkeypatch.setattr(os, "kill", parent)
+    monkeypatch.setattr(command, "_PATIENCE", 0.02)
+    result = reload(tmp_path)
+    assert signalled == [(77, signal.SIGHUP)]
+    assert result.exit_code == 1
+    assert result.stdout == "process 101 has taken over revision abc\nprocess 102 keeps revision abc\n"
+    assert result.stderr == "warning: log.level: takes a restart.\nconfig.yaml:3: a fault.\n"
+    for one in there:
+        one.close()

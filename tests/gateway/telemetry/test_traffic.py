@@ -144,3 +144,31 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(Unwritable) as refused:
         opened(tmp_path)
     assert str(refused.value) == f"{tmp_path} can't be written: is a directory. Name another with record.file."
+
+
+def two_writers(tmp_path: Path) -> list[int]:
+    """The numbers that are kept of what two processes write to one file, which is set aside again and again."""
+    both = [opened(tmp_path / "t", max_bytes=400, keep=200)[0] for _ in range(2)]
+    for n in range(2000):
+        both[n % 2].write({"n": n})
+    for record in both:
+        record.close()
+    assert all(file.stat().st_size <= 400 for file in tmp_path.iterdir())
+    return sorted(numbers(*tmp_path.iterdir()))
+
+
+def test_two_processes_write_one_file_and_no_line_is_lost_when_it_is_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "_BATCH", 10)
+    assert two_writers(tmp_path) == list(range(2000))
+
+
+def test_without_a_look_at_whose_file_it_is_a_full_one_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The twin: who goes on with the file that the other one set aside sets the new one aside as well."""
+    monkeypatch.setattr(traffic, "_BATCH", 10)
+    monkeypatch.setattr(traffic, "_same", lambda *_: True)
+    with pytest.raises((AssertionError, FileNotFoundError)):
+        assert two_writers(tmp_path) == list(range(2000))
