@@ -41,6 +41,7 @@ spend:
     app-day: { per: app, amount: 100 USD, window: day }
     country-day: { per: [app, country], amount: 20 USD, window: day, then: free }
 suppression: { opted_out: next_channel, expiry: 365d }
+fraud: { rules: { personal: { measure: range, types: [personal_number], prefixes: ["+4470"], mode: monitor } } }
 fallback:
   - { channel: sms, wait: 30s, order: weighted, weights: { one: 90, two: 10 } }
   - { channel: whatsapp, wait: 30s, order: adaptive }

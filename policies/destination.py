@@ -139,6 +139,8 @@ def _phone(text: str) -> Phone:
         type=_BY_CALLING_CODE.get(plan.code) or _TYPES.get(kind, NumberType.UNKNOWN),
         prefix=text[:-4],
         valid=kind != PhoneNumberType.UNKNOWN,
+        range=text[:-6],
+        place=int(text[-4:]),
     )
 
 

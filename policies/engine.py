@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from types import MappingProxyType
+from typing import TypeVar
 
-from policies.model import Cap, CodeSettings, Decision, GuessBudget, Limit, Note, Question, Step
+from policies.model import CodeSettings, Decision, GuessBudget, Mode, Note, Question, Step
 from policies.money import Tariff
 from policies.rules import (
     address,
@@ -15,6 +17,7 @@ from policies.rules import (
     code,
     country,
     email,
+    fraud,
     limits,
     lists,
     number_type,
@@ -26,6 +29,7 @@ from policies.rules import (
 from policies.rules.finding import Finding
 from policies.schema import PolicySettings, revision
 
+T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")  # no slash: a limit's scope is "app/policy"
 
 
@@ -43,6 +47,7 @@ class Policy:
     code_says: str
     lists: lists.Lists
     mailboxes: email.Mailboxes
+    eyes: fraud.Eyes
     guesses: GuessBudget
 
 
@@ -62,6 +67,12 @@ def _quiet_hours(policy: Policy, question: Question, steps: tuple[Step, ...]) ->
     return quiet_hours.judge(policy.settings.quiet_hours, policy.code.expiry, question, steps)
 
 
+def _fraud(policy: Policy, question: Question, steps: tuple[Step, ...]) -> Finding:
+    if lists.words(policy.lists, question).phone == "allow":
+        return Finding(steps, "on the allow list")
+    return fraud.judge(policy.eyes, question, steps)
+
+
 Judge = Callable[[Policy, Question, tuple[Step, ...]], Finding]
 
 RULES: tuple[tuple[str, Judge], ...] = (
@@ -74,13 +85,14 @@ RULES: tuple[tuple[str, Judge], ...] = (
     ("route", lambda _, question, steps: route.judge(question, steps)),
     ("suppression", lambda policy, question, steps: suppression.judge(policy.settings.suppression, question, steps)),
     ("quiet_hours", _quiet_hours),
+    ("fraud", _fraud),
     ("spend", lambda policy, question, steps: spend.judge(policy.spending, question, steps)),
     ("limits", lambda policy, question, steps: limits.judge(policy.countings, policy.name, question, steps)),
     ("code", lambda policy, _, steps: Finding(steps, policy.code_says)),
 )
 """The rules in their order: what is cheap to say and final comes first."""
 
-EXCUSED = frozenset({"number_type", "email"})
+EXCUSED = frozenset({"number_type", "email", "fraud"})
 """The rules that an entry of an allow list excuses from."""
 
 
@@ -114,6 +126,7 @@ def compile_policy(
         code_says=code.describe(settings.code),
         lists=lists.prepare(settings.lists, contents),
         mailboxes=email.prepare(settings.email, disposable, contents),
+        eyes=fraud.prepare(settings.fraud),
         guesses=code.budget(settings.guesses),
     )
 
@@ -121,8 +134,7 @@ def compile_policy(
 def decide(policy: Policy, question: Question) -> Decision:
     """Answer one question. Never raises, never waits, and always gives the same answer to the same question."""
     steps = policy.routes.to(question)
-    counted: tuple[Limit, ...] = ()
-    caps: tuple[Cap, ...] = ()
+    passed: list[Finding] = []
     notes: list[Note] = []
     for name, judge in RULES:
         found = judge(policy, question, steps)
@@ -130,20 +142,36 @@ def decide(policy: Policy, question: Question) -> Decision:
         notes.append(Note(name, found.says, refused=found.refusal is not None, shadow=shadow))
         if shadow:
             continue
+        passed.append(found)
         if found.refusal is not None:
-            return Decision(policy.name, policy.revision, found.refusal, policy.code, notes=tuple(notes))
-        steps, counted, caps = found.steps, counted + found.limits, caps + found.caps
+            break
+        steps = found.steps
+    return _decision(policy, passed, tuple(notes))
+
+
+def _decision(policy: Policy, passed: Sequence[Finding], notes: tuple[Note, ...]) -> Decision:
+    """What the rules that count have found, put together. The last of them may have refused."""
+    refusal = passed[-1].refusal
+    treatment = next((found.treatment for found in passed if found.treatment is not Mode.MONITOR), Mode.MONITOR)
+    spends = refusal is None and treatment is not Mode.SHADOW
     return Decision(
-        policy.name,
-        policy.revision,
-        None,
-        policy.code,
-        steps,
-        counted,
-        caps,
+        policy=policy.name,
+        revision=policy.revision,
+        refusal=refusal,
+        code=policy.code,
+        steps=() if refusal else passed[-1].steps,
+        limits=() if refusal else _all(found.limits for found in passed),
+        caps=_all(found.caps for found in passed) if spends else (),
         guesses=policy.guesses,
-        notes=tuple(notes),
+        watches=() if refusal else _all(found.watches for found in passed),
+        treatment=treatment,
+        suspicions=_all(found.suspicions for found in passed),
+        notes=notes,
     )
+
+
+def _all(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
+    return tuple(chain.from_iterable(parts))
 
 
 def _in_shadow(policy: Policy, rule: str) -> bool:

@@ -42,6 +42,8 @@ class Phone:
     type: NumberType
     prefix: str  # the E.164 form less its last four digits
     valid: bool  # libphonenumber knows the range; a new range may be possible and not yet valid
+    range: str = ""  # the E.164 form less its last six digits
+    place: int = 0  # its last four digits: where it stands among the ten thousand of its prefix
 
     @property
     def masked(self) -> str:
@@ -86,6 +88,23 @@ class Listed:
     email: Word = ""
 
 
+class Mode(StrEnum):
+    """What becomes of traffic that looks like abuse, the mildest first."""
+
+    MONITOR = "monitor"  # only noted
+    CHALLENGE = "challenge"  # sent by channels that cost nothing to pump
+    SHADOW = "shadow"  # answered as ever, and nothing is sent
+    ENFORCE = "enforce"  # refused
+
+    @property
+    def rank(self) -> int:
+        """0 to 3: how much it takes away."""
+        return _RANKS[self]
+
+
+_RANKS = {mode: rank for rank, mode in enumerate(Mode)}
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Everything that a policy may look at. Strings from the caller are already checked for size and form."""
@@ -103,6 +122,9 @@ class Question:
     mail: MailWord = "unknown"
     now: int = 0  # ms since 1970; 0 when nobody said what time it is, and then it is never night
     only_free: bool = False  # a cap is used up, as far as the store has been asked, and what is free may go on
+    own_code: bool = False  # the app brings the code, and may never ask whether it was right
+    suspected: Mode = Mode.MONITOR  # how a block in the store wants it treated, as far as the store has been asked
+    suspected_by: str = ""  # the rule whose block that is
 
     def target(self, channel: str) -> str:
         """Whom a verification that begins with this channel is about. The cooldown is counted by it, and whatever a
@@ -180,6 +202,43 @@ class Cap(NamedTuple):
     then: Literal["refuse", "free"] = "refuse"
 
 
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """How long a block holds, in ms: the first, each further one so many times longer, and the longest. After as long
+    as the longest without a new one, the next is a first one again."""
+
+    first: int = 43_200_000
+    growth: int = 2
+    longest: int = 604_800_000
+
+
+class Watch(NamedTuple):
+    """One thing to keep an eye on, for one subject. The store counts and judges; the policy only says what.
+
+    With `ripe` above zero it is a conversion: of the messages older than that, the share whose code was typed. Else it
+    counts the distinct items, such as neighbouring numbers, that had a message in the window and no code typed.
+    """
+
+    rule: str
+    app: str
+    per: str
+    subject: str  # numbers and addresses in the clear: seal before storing
+    item: str | int  # what is counted; "" for a conversion
+    shown: str  # the subject as an operator may see it
+    mode: Mode
+    minimum: int  # messages that say something; or items that are too many
+    window: int  # milliseconds, as all times
+    ripe: int = 0
+    patience: int = 0  # with no code typed at all, how old the first message must be
+    floor: float = 0.0  # the share that is too low
+    drop: float = 0.0  # the share of its own usual conversion that is too low, where it has one
+    near: int = 0  # items no further apart than this count twice
+    block: Blocking = Blocking()
+
+    def __repr__(self) -> str:
+        return f"Watch({self.rule}, {self.per} {self.shown})"
+
+
 class GuessBudget(NamedTuple):
     """Failed checks that one destination may have, over all its codes, before checks are refused."""
 
@@ -216,4 +275,7 @@ class Decision(NamedTuple):
     limits: tuple[Limit, ...] = ()
     caps: tuple[Cap, ...] = ()
     guesses: GuessBudget = GuessBudget(100, 86_400_000)
+    watches: tuple[Watch, ...] = ()
+    treatment: Mode = Mode.MONITOR  # what of this decision is owed to a suspicion
+    suspicions: tuple[str, ...] = ()  # the rules that it is owed to, or that only note it
     notes: tuple[Note, ...] = ()

@@ -54,12 +54,17 @@ class Outcome:
 def start(policy: Policy, question: Question, windows: Windows, now: int) -> Outcome:
     """Ask for a verification at `now` (ms)."""
     decision = decide(policy, question)
+    looked = windows.watching.look(decision.watches, now)
+    if looked.by:
+        decision = decide(policy, replace(question, suspected=looked.mode, suspected_by=looked.by.rule))
     if decision.refusal:
         return Outcome(decision)
     targets = tuple(question.target(step.channel) for step in decision.steps)
     limits = (*decision.limits, *cooldown(question.app, decision.policy, targets[0], decision.code))
     outcome = Outcome(decision, targets, limits, at=now)
     reserved = _reserved(outcome, limits, windows, now, 0)
+    if reserved.passed:
+        windows.watching.count(decision.watches, now)
     if reserved.cap is None:
         return replace(outcome, reserved=reserved)
     if reserved.cap.then == "free":
@@ -74,6 +79,11 @@ def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step
     own = [limit for limit in started.limits if limit.per == "destination" and limit.subject in whose]
     wanted = tuple(limit for limit in own if by_person or limit.counts is Counts.SENDS)
     return _reserved(started, wanted, windows, now, step)
+
+
+def answered(started: Outcome, windows: Windows) -> None:
+    """The code of a verification was typed."""
+    windows.watching.credit(started.decision.watches, started.at)
 
 
 def _reserved(outcome: Outcome, limits: tuple[Limit, ...], windows: Windows, now: int, step: int) -> Reserved:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from policies.engine import Policy
-from policies.model import Question
-from policies.rehearsal import Outcome, later, start
+from policies.model import Mode, Question
+from policies.rehearsal import Outcome, answered, later, start
 from policies.traffic import Ended, Recorded, Sent, Started
 from policies.windows import Windows
 
@@ -34,6 +34,8 @@ class Tally:
 
     def send(self, outcome: Outcome, step: int, country: str) -> None:
         """Count a message of this step."""
+        if outcome.decision.treatment is Mode.SHADOW:
+            return  # which sends nothing
         self.messages[outcome.decision.steps[step].channel, country] += 1
         self.cost[country] += outcome.price(step)
 
@@ -148,6 +150,9 @@ class Replay:
         if opened is None or not event.approved:
             return
         self.found.approved += 1
+        for windows, outcome in zip(self._windows, (opened.before, opened.after), strict=True):
+            if outcome:
+                answered(outcome, windows)
         if opened.lost:
             self.found.refused_approved[opened.lost] += 1
 

@@ -17,6 +17,7 @@ from policies.rules.code import LONGEST, CodeRules, GuessSettings
 from policies.rules.context import CODE_ALONE, ContextSettings
 from policies.rules.country import CountryRule, CountrySettings
 from policies.rules.email import EmailSettings
+from policies.rules.fraud import FraudSettings
 from policies.rules.limits import LimitSettings
 from policies.rules.lists import Contents, ListSettings
 from policies.rules.name import Name
@@ -66,6 +67,7 @@ class PolicySettings(BaseModel):
     suppression: SuppressionSettings = Field(
         default_factory=SuppressionSettings, description="What becomes of people who opted out of a channel."
     )
+    fraud: FraudSettings = Field(default_factory=FraudSettings, description="What looks like abuse.")
     fallback: tuple[StepSettings, ...] = Field(
         (), max_length=10, description="The channels to try, in order, each with its wait."
     )

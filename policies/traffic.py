@@ -82,6 +82,7 @@ def _question(line: Mapping[str, Any]) -> Question:
         listed=Listed(**line.get("listed", {})),
         mail=line.get("mail", "unknown"),
         now=int(line["at"]),
+        own_code=bool(line.get("own_code", False)),
     )
 
 
@@ -92,9 +93,12 @@ def _phone(said: Mapping[str, Any]) -> Phone:
         type=NumberType(said["type"]),
         prefix=said["prefix"],
         valid=bool(said.get("valid", True)),
+        range=said.get("range", ""),
+        place=int(said.get("place", 0)),
     )
 
 
 def _client(network: str) -> str:
-    """An address that stands for a client's network: the 64 bits of the hash, as the /64 that one line is given."""
+    """An address that stands for a client: the 64 bits of the two hashes, as the /64 that one line is given. The first
+    48 are those of its neighbourhood, as they would be of a site."""
     return str(IPv6Address(int(network, 16) << 64)) if network else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from policies import waits
 from policies.model import Cap, Limit
 from policies.purses import Purses
+from policies.watches import Watching
 
 Key = tuple[str, str, str, str]
 """What a counter is shared by: scope, dimensions, what it counts, and the subject."""
@@ -55,10 +56,11 @@ class _Line:
 
 
 class Windows:
-    """Every counter of one run, and its purses. The rules are those of the store's own script, which tests hold this
-    to: all limits are counted or none, a refusal costs nothing, and a window slides to the millisecond."""
+    """Every counter of one run, its purses and its watches. The rules are those of the store's own script, which tests
+    hold this to: all limits are counted or none, a refusal costs nothing, and a window slides to the millisecond."""
 
     def __init__(self) -> None:
+        self.watching = Watching()
         self.purses = Purses()
         self._lines: dict[Key, _Line] = {}
         self._sweep_at = 4096

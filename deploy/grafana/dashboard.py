@@ -243,6 +243,21 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
             says="Many added at once: a text annoys, or an error is classed as opted_out that is none.",
         ),
         Panel(
+            "Starts that look like abuse",
+            ((_rate("otp_fraud_total", "fraud_rule, mode") + " > 0", "{{fraud_rule}} {{mode}}"),),
+            "reqps",
+            says="What became of them: monitor is only noted, challenge, shadow and enforce send no SMS and no call.",
+        ),
+        Panel(
+            "Blocks begun, repeated, ended",
+            (("sum by (fraud_rule, event) (increase(otp_blocks_total[5m])) > 0", "{{fraud_rule}} {{event}}"),),
+        ),
+        Panel(
+            "Blocks that stand",
+            (("max by (app) (otp_blocks_standing)", "{{app}}"),),
+            says="otp-gateway block list says which.",
+        ),
+        Panel(
             "Limits that refused",
             (
                 (

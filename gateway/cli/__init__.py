@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli import (
+    block,
     check,
     check_config,
     doctor,
@@ -53,6 +54,7 @@ for _command in (
     suppression.command,
     listing.command,
     erase.command,
+    block.command,
     provider.command,
     keys.command,
     schema.command,

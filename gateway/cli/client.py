@@ -48,14 +48,15 @@ def where(command: F) -> F:
 
 
 def call(
-    url: str, key_file: Path, path: str, body: Mapping[str, object], headers: Mapping[str, str] | None = None
+    url: str, key_file: Path, path: str, body: Mapping[str, object] | None, headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """The answer to a POST. Ends the command with 1 and the problem's own words when it is refused."""
+    """The answer to a POST, or to a GET where there is no body. Ends the command with 1 and the problem's own words
+    when it is refused."""
     if not url.startswith(("http://", "https://")):
         raise click.UsageError("--url: write where the gateway answers, such as http://127.0.0.1:8080")
     request = urllib.request.Request(  # noqa: S310 - the address is the operator's own
         url.rstrip("/") + path,
-        data=json.dumps(body).encode(),
+        data=None if body is None else json.dumps(body).encode(),
         headers={
             "Authorization": f"Bearer {_key(key_file)}",
             "Content-Type": "application/json",

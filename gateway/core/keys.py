@@ -107,6 +107,7 @@ class Keyring:
             "list",
             "erasure",
             "spend",
+            "watch",
         )
         for purpose in purposes:
             self._lookup[purpose] = hashlib.blake2b(key=derive(self.lookup, purpose), digest_size=16)
@@ -150,6 +151,11 @@ class Keyring:
 
     def _shard(self, target: str) -> int:
         return self.hashed("target", target)[0] % SHARDS
+
+    def place(self, prefix: str, digits: int) -> int:
+        """Where a number stands among the ten thousand of its prefix, moved by as much as only the lookup key tells:
+        neighbours stay neighbours, and nobody reads the digits out of it."""
+        return (digits + int.from_bytes(self.hashed("watch", "place", prefix)[:8])) % 10_000
 
     def digest(self, key_id: str, verification: str, code: str) -> bytes:
         """What a check compares. Bound to the verification, so that a code fits nowhere else."""

@@ -129,6 +129,7 @@ class Verification(NamedTuple):
     opt_outs: OptOuts = OptOuts()
     metadata: Mapping[str, str] = MappingProxyType({})
     purses: tuple[Purse, ...] = ()
+    shadow: bool = False  # nothing is sent, and nobody is told
 
     @property
     def current(self) -> Attempt:

@@ -8,6 +8,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from gateway.http.blocks import Blocks
 from gateway.http.callbacks import Callbacks
 from gateway.http.direct import Direct
 from gateway.http.erasure import Erasure
@@ -30,6 +31,7 @@ def routes(surface: Surface, native: Native) -> list[Route]:
         *Suppressions(surface).routes(),
         *Lists(surface).routes(),
         *Erasure(surface).routes(),
+        *Blocks(surface).routes(),
         *Callbacks(surface).routes(),
         *Probes(surface).routes(),
         *Document(surface.version).routes(),

@@ -34,7 +34,8 @@ from gateway.service.prices import Prices
 from gateway.service.reports import Reports
 from gateway.service.setup import Times
 from gateway.service.suppressions import Suppressions
-from gateway.service.switches import Switches
+from gateway.service.suspicion import Blocks
+from gateway.service.switches import PAUSE, Switches
 from gateway.service.vigilance import FailedChecks, Vigilance
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import SCRIPTS, Store
@@ -128,8 +129,13 @@ class Gateway:
         task.add_done_callback(self._retiring.discard)
 
     async def watch(self) -> None:
-        """Take over for ever what an operator switches off and on."""
-        await self._frame.switches.watch(self._wired.setup)
+        """Take over for ever what an operator switches off and on, and tell of the blocks that have ended."""
+        await asyncio.gather(self._frame.switches.watch(self._wired.setup), self._sweep())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(PAUSE)
+            await Blocks(self._wired.setup).try_sweep()
 
     def reloaded(self, result: str) -> None:
         """Count a reload: loaded, or refused."""
@@ -225,6 +231,7 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
             suppressions=Suppressions(setup),
             lists=Lists(setup),
             erasure=Erasure(setup, engine),
+            blocks=Blocks(setup),
             metrics=frame.metrics,
             log=frame.log,
             api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
@@ -305,6 +312,7 @@ def _labels(settings: Settings) -> Labels:
         countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
         rules=[name for name, _ in RULES],
         operations=[*SCRIPTS, "scan", "ping", "release", "wait", "switches", "suppressions", "lists"],
+        fraud=sorted({name for policy in policies.values() for name in policy.settings.fraud.rules}),
     )
 
 

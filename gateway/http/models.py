@@ -320,6 +320,46 @@ class Erased(BaseModel):
     ended: int = Field(ge=0, description="How many of these were pending: their codes are worthless now.")
 
 
+class FeedbackRequest(_Request):
+    """What became of a code that the app checked by itself."""
+
+    converted: bool = Field(description="Whether the person typed it.")
+
+
+class Feedback(BaseModel):
+    """What was said."""
+
+    id: Id
+    converted: bool
+
+
+BlockId = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{16}$", examples=["dGhlIGJsb2NrJ3Mg"])]
+
+
+class LiftBlockRequest(_Request):
+    """Which block."""
+
+    id: BlockId
+
+
+class Block(BaseModel):
+    """Traffic that is held back because it looks like abuse."""
+
+    id: BlockId
+    rule: str = Field(description="The rule of the policy that found it.")
+    per: str = Field(description="What is blocked: a prefix, a range, a country, the app, a client.")
+    subject: str = Field(description="Which one, as far as it may be shown.", examples=["+9198765*****"])
+    repeated: int = Field(ge=1, description="Blocks in a row, this one included: each is longer than the last.")
+    since: Time
+    expires_at: Time
+
+
+class Blocks(BaseModel):
+    """The blocks of this app, those that end first at the beginning."""
+
+    blocks: list[Block]
+
+
 class Fault(BaseModel):
     """What is wrong with one part of the request."""
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from gateway.http import body, headers, rendering
 from gateway.http.auth import app_of
-from gateway.http.models import CancelRequest, CheckRequest, ResendRequest, StartRequest
+from gateway.http.models import CancelRequest, CheckRequest, Feedback, FeedbackRequest, ResendRequest, StartRequest
 from gateway.http.surface import Surface
 from gateway.service.requests import Check, Overloaded, Start
 from gateway.service.verifications import Begun
@@ -37,6 +37,7 @@ class Native:
             Route(f"{one}/check", self.check, methods=["POST"]),
             Route(f"{one}/resend", self.resend, methods=["POST"]),
             Route(f"{one}/cancel", self.cancel, methods=["POST"]),
+            Route(f"{one}/feedback", self.feedback, methods=["POST"]),
             Route(f"{one}/events", self.events, methods=["GET"]),
         ]
 
@@ -75,6 +76,12 @@ class Native:
             )
         )
         return _json(rendering.checked(found))
+
+    async def feedback(self, request: Request) -> Response:
+        app = app_of(self._surface, request)
+        said, _ = await self._whole(request, FeedbackRequest)
+        found = await self._verifications.feedback(app, request.path_params["id"], converted=said.converted)
+        return _json(rendering.encoded(Feedback(id=found.id, converted=said.converted)))
 
     async def resend(self, request: Request) -> Response:
         app = app_of(self._surface, request)

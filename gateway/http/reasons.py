@@ -15,6 +15,7 @@ _FORMS: Mapping[str, str] = {
     "code": "write 4 to 10 ASCII digits or letters",
     "app_hash": "write the 11 characters that Android computes for the app",
     "reason": "write a word of at most 32 lower-case letters and underscores",
+    "id": "write the 16 characters that the list of blocks has",
     "domain": "write the bare host name in ASCII, such as shop.example: no scheme, port or path",
 }
 """By field: pydantic would show the regular expression."""

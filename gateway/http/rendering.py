@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ from gateway.http import models
 from gateway.service import lists, requests
 from gateway.service.erasure import Erased
 from gateway.service.suppressions import Standing
+from gateway.store.watches import Block
 
 
 def past(ms: int) -> str:
@@ -119,6 +121,26 @@ def erased(found: Erased) -> bytes:
     """What was erased."""
     to = models.Masked(phone=found.phone or None, email=found.email or None)
     return encoded(models.Erased(to=to, verifications=found.verifications, ended=found.ended))
+
+
+def blocks(standing: Iterable[Block]) -> bytes:
+    """What is held back, and until when."""
+    return encoded(
+        models.Blocks(
+            blocks=[
+                models.Block(
+                    id=block.name,
+                    rule=block.rule,
+                    per=block.per,
+                    subject=block.shown,
+                    repeated=block.level,
+                    since=past(block.since),
+                    expires_at=not_before(block.until),
+                )
+                for block in standing
+            ]
+        )
+    )
 
 
 def events(verification_id: str, journal: list[dict[str, Any]]) -> bytes:

@@ -15,6 +15,7 @@ from gateway.service.erasure import Erased
 from gateway.service.requests import Checked
 from gateway.service.suppressions import Standing
 from gateway.store.steps import ListEntry, Suppression
+from gateway.store.watches import Block
 from policies.entries import Entry
 from policies.model import Step
 
@@ -44,6 +45,8 @@ REQUESTS: Mapping[str, dict[str, Any]] = {
     },
     "resend": {"least": {}, "most": {"channel": "sms"}},
     "cancel": {"least": {}},
+    "feedback": {"least": {"converted": True}},
+    "lift_block": {"least": {"id": "dGhlIGJsb2NrJ3Mg"}},
     "search_suppressions": {"least": {"to": {"phone": models.PHONE}}},
     "suppress": {
         "least": {"to": {"phone": models.PHONE}},
@@ -99,6 +102,9 @@ def _verification() -> Verification:
     )
 
 
+_BLOCK = Block("dGhlIGJsb2NrJ3Mg", "prefix-conversion", "prefix", "+9198765*****", _BEGAN, _BEGAN + 43_200_000, level=1)
+
+
 @cache
 def answers() -> Mapping[str, Any]:
     """By operation."""
@@ -111,6 +117,9 @@ def answers() -> Mapping[str, Any]:
         **dict.fromkeys(("start", "read", "resend"), shown),
         "cancel": {**shown, "status": "canceled", "next": None, "checks_left": 0, "resend_at": None},
         "check": json.loads(rendering.checked(Checked(models.ID, "wrong", 4, None))),
+        "feedback": {"id": models.ID, "converted": True},
+        "blocks": json.loads(rendering.blocks([_BLOCK])),
+        "lift_block": json.loads(rendering.blocks([])),
         "events": json.loads(rendering.events(models.ID, list(_JOURNAL))),
         **dict.fromkeys(("search_suppressions", "suppress"), json.loads(rendering.standing(stands))),
         "erase": json.loads(rendering.erased(Erased("+1415*****23", "", 2, 1))),

@@ -11,6 +11,7 @@ from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.reports import Reports
 from gateway.service.suppressions import Suppressions
+from gateway.service.suspicion import Blocks
 from gateway.service.verifications import Verifications
 from gateway.telemetry.metrics import Metrics
 
@@ -27,6 +28,7 @@ class Surface:
     suppressions: Suppressions
     lists: Lists
     erasure: Erasure
+    blocks: Blocks
     metrics: Metrics
     log: Any  # a structlog logger
     api_keys: Mapping[str, str] = field(repr=False)  # SHA-256 of a key, in hex -> the app's name

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
-from gateway.service import erasure, lists, ordering, record, spending, suppressions, trial, vigilance
+from gateway.service import erasure, lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
-from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try
-from policies.model import Counts, Decision, Limit, Listed
+from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try, Watched
+from policies.model import Counts, Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
 from policies.rules.limits import cooldown
 
@@ -56,11 +56,13 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     locale = request.locale or app.locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = setup.keys.name("limit", "guesses", request.app, to.target)
+    watched, slot = suspicion.watched(setup, decision.watches), suspicion.slot(setup, request.app)
     creation = Creation(
         id=verification,
         shard=shard,
         fields={
-            **_code(setup, verification, secrets.code),
+            **_code(setup, v, secrets.code),
+            **_watching(v, watched),
             **_bindings(setup, request.context, to),
             **_budget(setup, decision, guesses),
             sent_to(decision.steps[0].channel): 1,
@@ -82,6 +84,9 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         block=vigilance.blocks(setup, request.app),
         traces=erasure.traces(setup, request.app, to),
         spend=spending.spend(v, now, reserve=v.current.held),
+        watched=watched,
+        place=slot.shard,
+        index=slot.index,
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
     return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)
@@ -104,7 +109,7 @@ def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     else:  # the policy was changed since: whoever waits for a code of one form is not sent another
         code = codes.make(len(secrets.code), alphabet(secrets.code), below)
     sealed = setup.keys.seal(v.id, pack_secrets(replace(secrets, code=code)))
-    return Reseal({**_code(setup, v.id, code), "h": sealed})
+    return Reseal({**_code(setup, v, code), "h": sealed})
 
 
 def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
@@ -125,15 +130,22 @@ def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
     )
 
 
-def _code(setup: Setup, verification: str, code: str) -> dict[str, object]:
+def _code(setup: Setup, v: Verification, code: str) -> dict[str, object]:
     """The fields that a check compares: all of the code's normal form, its length, and whether it has letters."""
     normal, key_id = codes.normalise(code), setup.keys.active
     return {
         "k": key_id,
-        "d": setup.keys.digest(key_id, verification, normal),
+        "d": suspicion.no_digest() if v.shadow else setup.keys.digest(key_id, v.id, normal),
         "l": len(normal),
         "w": int(not normal.isdigit()),
     }
+
+
+def _watching(v: Verification, watched: tuple[Watched, ...]) -> dict[str, object]:
+    """The fields that say whom its approval is told to, or that nothing is sent."""
+    if v.shadow:
+        return {"S": 1}
+    return {"W": [[each.name, each.item] for each in watched]} if watched else {}
 
 
 def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dict[str, object]:
@@ -224,4 +236,5 @@ def _verification(
         resend_new=decision.code.resend == "new",
         limits=limits,
         metadata=request.metadata,
+        shadow=decision.treatment is Mode.SHADOW,
     )

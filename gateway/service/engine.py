@@ -14,7 +14,7 @@ from gateway.core import machine
 from gateway.core.keys import Unopenable
 from gateway.core.machine import Accepted, Changed, Delivered, Effect, Event, Failed, Send
 from gateway.core.model import Attempt, Verification
-from gateway.service import limiting, record, spending, suppressions, trial, unpriced
+from gateway.service import limiting, record, spending, suppressions, suspicion, trial, unpriced
 from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
@@ -301,6 +301,8 @@ class Engine:
 
     async def _send(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Event:
         setup = self._setup
+        if stored.verification.shadow:
+            return await suspicion.pretended(setup, attempt)
         if trial.carried(setup, attempt.provider):
             return Delivered(attempt.number)
         carrier = setup.carriers.get(attempt.provider)
@@ -400,14 +402,18 @@ class Engine:
         )
 
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
-        record.tell(self._setup, v, effects, now)
-        suppressions.tell(self._setup, v, effects)
-        for provider in unpriced.hear(self.unpriced, self._setup.carriers, v, effects, now):
-            self._setup.metrics.price_lookup(provider, "dropped")
+        if not v.shadow:  # in shadow nothing has happened that is worth a number
+            self._count(v, effects, now)
         waiter = self._waiting.get(v.id)
         news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)
         if waiter and not waiter.done() and (news or v.exhausted or not v.pending):
             waiter.set_result(v)
+
+    def _count(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
+        record.tell(self._setup, v, effects, now)
+        suppressions.tell(self._setup, v, effects)
+        for provider in unpriced.hear(self.unpriced, self._setup.carriers, v, effects, now):
+            self._setup.metrics.price_lookup(provider, "dropped")
 
     def _done(self, task: asyncio.Task[None]) -> None:
         verification = self._tasks.pop(task)

@@ -118,7 +118,9 @@ def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> 
 
 
 def ended(setup: Setup, v: Verification) -> None:
-    """Count and log an end."""
+    """Count and log an end: in shadow there was nothing that could end."""
+    if v.shadow:
+        return
     setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
     learning.ended(setup, v)
     traffic.ended(setup, v)

@@ -146,6 +146,7 @@ class Setup:
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     test_codes: Mapping[str, str] = field(default_factory=dict, repr=False)  # by number or mailbox; none in production
     tariff: Tariff = field(default_factory=Tariff)  # what the policies were compiled with
+    shadow_pause: float = 0.3  # seconds that a message in shadow takes, about
     reach: Reach = field(init=False)
 
     def __post_init__(self) -> None:

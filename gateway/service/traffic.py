@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.model import Attempt, Verification
 from policies.model import Question
-from policies.rules.limits import network
+from policies.rules.limits import neighbourhood, network
 from policies.traffic import VERSION
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def started(setup: Setup, question: Question, *, verification: str = "", refused
         "email": _email(setup, question),
         "channels": question.channels,
         "locale": question.locale,
-        # one client is one network: what the limits count by
-        "ip": _hashed(setup, "ip", network(question.ip))[:16],
+        "ip": _client(setup, question.ip),
         "device": _hashed(setup, "device", question.device),
         "opted_out": question.suppressed,
         "listed": {what: word for what, word in asdict(question.listed).items() if word},
         "mail": question.mail if question.mail != "unknown" else "",
+        "own_code": question.own_code,
         "refused": refused,
     }
     setup.record.write({name: value for name, value in line.items() if value})
@@ -73,7 +73,16 @@ def _phone(setup: Setup, question: Question) -> dict[str, Any] | None:
         "type": str(phone.type),
         "prefix": _hashed(setup, "prefix", phone.prefix),
         "valid": phone.valid,
+        "range": _hashed(setup, "range", phone.range),
+        "place": setup.keys.place(phone.prefix, phone.place),
     }
+
+
+def _client(setup: Setup, ip: str) -> str:
+    """One client is one network, which is what the limits count by: 48 bits for its neighbourhood and 16 for itself."""
+    if not network(ip):
+        return ""
+    return _hashed(setup, "neighbourhood", neighbourhood(ip))[:12] + _hashed(setup, "ip", network(ip))[:4]
 
 
 def _email(setup: Setup, question: Question) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, lists, ordering, record, spending, suppressions, traffic, vigilance
+from gateway.service import drafting, lists, ordering, record, spending, suppressions, suspicion, traffic, vigilance
 from gateway.service.drafting import Draft
 from gateway.service.engine import Engine
 from gateway.service.limiting import limited
@@ -29,6 +29,7 @@ from gateway.service.requests import (
     understood,
 )
 from gateway.service.setup import Setup
+from gateway.service.suspicion import Doubt
 from gateway.store.document import Stored
 from gateway.store.steps import (
     Blocked,
@@ -40,7 +41,9 @@ from gateway.store.steps import (
     Misshapen,
     Replayed,
     Running,
+    Started,
     Suppressed,
+    Suspected,
     Tried,
     Unavailable,
     Unconfirmed,
@@ -94,9 +97,11 @@ class Verifications:
     def _policy(self, question: Question) -> Policy:
         return self._setup.policies[self._setup.apps[question.app].policy(question.purpose)]
 
-    def _knowing(self, question: Question, found: Suppressed | Words | Capped, to: Destinations) -> Question:
+    def _knowing(self, question: Question, found: Suppressed | Words | Capped | Doubt, to: Destinations) -> Question:
         if isinstance(found, Capped):
             return replace(question, only_free=True)  # which no cap refuses
+        if isinstance(found, Doubt):
+            return replace(question, suspected=found.mode, suspected_by=found.rule)
         if isinstance(found, Words):
             return replace(question, listed=lists.told(to, found.words))
         suppressions.left_out(self._setup, found.channels, app=question.app, purpose=question.purpose)
@@ -111,7 +116,9 @@ class Verifications:
         said = tuple(word for word, given in ((found.phone, to.phone), (found.email, to.email)) if given)
         return Words(self._setup.store.now(), said) if "allow" in said else None
 
-    async def _tried(self, request: Start, question: Question, to: Destinations) -> Begun | Suppressed | Words | Capped:
+    async def _tried(
+        self, request: Start, question: Question, to: Destinations
+    ) -> Begun | Suppressed | Words | Capped | Doubt:
         setup = self._setup
         policy = self._policy(question)
         decision = ordering.available(setup, decide(policy, question))
@@ -132,6 +139,8 @@ class Verifications:
                 return result
             case Capped():
                 return self._capped(request, question, draft, result)
+            case Suspected():
+                return suspicion.doubt(setup, decision, result)
         limited = self._limited(request, decision, draft, result)
         traffic.started(setup, question, refused=f"limits:{limited.limit}")
         raise limited
@@ -143,9 +152,7 @@ class Verifications:
         traffic.started(self._setup, question, refused=f"{REFUSAL.rule}:{purse.name}")
         raise self._denied(request, draft.decision, REFUSAL, limit=purse.name)
 
-    async def _create(
-        self, draft: Draft
-    ) -> Created | StoreLimited | Guessed | Replayed | Suppressed | Words | Blocked | Capped:
+    async def _create(self, draft: Draft) -> Started | Blocked:
         try:
             return await self._setup.store.create(draft.creation)
         except Running:
@@ -196,20 +203,28 @@ class Verifications:
         except Blocked as blocked:
             raise vigilance.refusal(setup, request.app, blocked) from None
         if not tried.replayed:
-            self._told(request, tried)
+            await self._told(request, tried)
         if not tried.confirmed:
             raise Unconfirmed("check: too few replicas have it")
         return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
 
-    def _told(self, request: Check, tried: Tried) -> None:
+    async def _told(self, request: Check, tried: Tried) -> None:
         setup = self._setup
         setup.metrics.checked(tried.verdict)
         setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
         if tried.ended:
             record.ended(setup, tried.ended.verification)
+            await suspicion.typed(setup, tried.ended)
         terms = setup.apps[request.app].failed_checks
         if tried.failing and terms:
             vigilance.alarm(setup, request.app, *tried.failing, tried.now + terms.window)
+
+    async def feedback(self, app: str, verification: str, *, converted: bool) -> Verification:
+        """What became of a code that the gateway did not check. Raises NotFound."""
+        stored = await self._stored(app, verification)
+        if converted:
+            await suspicion.feedback(self._setup, stored.verification)
+        return stored.verification
 
     async def resend(self, app: str, verification: str, channel: str | None) -> Verification:
         """The next step now, or the named channel. Raises NotFound, NotPending, Limited, Denied, Overloaded."""
@@ -284,7 +299,10 @@ class Verifications:
             first_resend_at=created.again,
             attempts=(first,),
         )
-        setup.metrics.started(v.app, v.purpose, v.country)
+        suspicion.found(setup, draft.decision.watches, created.fired)
+        suspicion.treated(setup, draft.decision, created, v)
+        if not v.shadow:
+            setup.metrics.started(v.app, v.purpose, v.country)
         spending.tell(setup, v, draft.creation.spend, created.paid)
         for c, counter in enumerate(draft.limits):
             for r, limit in enumerate(counter):
@@ -320,8 +338,10 @@ class Verifications:
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
 
-    def _denied(self, request: Start, decision: Decision, refusal: Refusal, **facts: str) -> Denied:
-        self._refused(request, decision, refusal.rule, problem=refusal.code, **facts)
+    def _denied(self, request: Start, decision: Decision, refusal: Refusal, **facts: object) -> Denied:
+        suspicion.refused(self._setup, decision)
+        rules = {"rules": decision.suspicions} if refusal.rule == "fraud" else {}
+        self._refused(request, decision, refusal.rule, problem=refusal.code, **rules, **facts)
         return Denied(refusal.code, refusal.rule, refusal.detail)
 
     def _limited(
@@ -337,7 +357,7 @@ class Verifications:
         self._refused(request, decision, "limits", limit=refused.limit)
         return refused
 
-    def _refused(self, request: Start, decision: Decision, rule: str, **facts: str) -> None:
+    def _refused(self, request: Start, decision: Decision, rule: str, **facts: object) -> None:
         self._setup.metrics.refused(rule, request.app, request.purpose)
         self._setup.log.info(
             "verification.refused",
@@ -392,4 +412,5 @@ def _question(request: Start, to: Destinations, now: int) -> Question:
         ip=request.ip,
         device=request.device,
         now=now,
+        own_code=request.code is not None,
     )

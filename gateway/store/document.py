@@ -15,6 +15,8 @@ o u     and how far back that counter remembers            create
 P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create
 p r     hashes of the phone and the email address          create
+S       1 when nothing is sent: the answers look as ever   create
+W       the watches that it is counted under, with items   create; erased by feedback
 h       sealed: code, destinations, context                create, commit; erased at every end
 b       body: see pack_body                                create, commit
 j       journal: events, one MessagePack value after another   all; the last is dropped when it is full
@@ -68,6 +70,7 @@ class Stored(NamedTuple):
     sealed: bytes | None
     locale: str
     journal: bytes
+    watched: tuple[tuple[str, str | int], ...] = ()  # what its approval is told to: names of watches, and items
 
 
 def pack(value: object) -> bytes:
@@ -202,8 +205,14 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         opt_outs=OptOuts(*opt_outs),
         metadata=metadata,
         purses=tuple(Purse(*purse) for purse in purses),
+        shadow=b"S" in fields,
     )
-    return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""))
+    watched = tuple((name.decode(), _item(item)) for name, item in fields.get(b"W", ()))
+    return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""), watched)
+
+
+def _item(item: bytes | int) -> str | int:
+    return item.decode() if isinstance(item, bytes) else item
 
 
 def stands(document: bytes | None) -> bool:

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from gateway.core.model import Purse, Status
 from gateway.store.document import Stored
+from policies import model
 from policies.model import Word
+from policies.watches import kept
 
 
 class Unavailable(Exception):
@@ -159,6 +161,52 @@ class Full(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """A watch on one subject, whose state lies under this name among its app's."""
+
+    name: str
+    watch: model.Watch
+    item: str | int  # as it is stored; "" for a conversion
+
+    def packed(self) -> dict[str, object]:
+        w = self.watch
+        return {
+            "o": [w.rule, w.per, w.shown],
+            "m": w.mode.rank,
+            "i": self.item,
+            "n": w.minimum,
+            "w": w.window,
+            "r": w.ripe,
+            "p": w.patience,
+            "f": w.floor,
+            "d": w.drop,
+            "near": w.near,
+            "b": w.block.first,
+            "g": w.block.growth,
+            "l": w.block.longest,
+            "k": kept(w),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A watch, by its place, found something. `level` is 1 for a subject's first block; `until` in ms."""
+
+    watch: int
+    level: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspected:
+    """Not created, because of a block that stands or that this very start has brought about: by this watch."""
+
+    now: int
+    watch: int
+    fired: tuple[Fired, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Suppressed:
     """Not created, since the person has opted out of these channels."""
 
@@ -173,6 +221,8 @@ class Created:
     again: int = 0  # when a person may ask again; ms
     held: int = 0  # until when the action holds that the app's failed checks led to last; ms
     paid: Paid = Paid()
+    noted: tuple[int, ...] = ()  # the watches that only note, and whose block stands
+    fired: tuple[Fired, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +253,10 @@ class Replayed:
     answer: bytes
 
 
+Started = Created | Limited | Guessed | Replayed | Suppressed | Words | Capped | Suspected
+"""What becomes of a start."""
+
+
 class Mismatch(Exception):
     """The idempotency key was used for another request."""
 
@@ -230,6 +284,9 @@ class Creation:
     block: bool = False  # not while the app's checks are blocked
     traces: tuple[str, ...] = ()  # one or two: of all that is known of a destination
     spend: Spend | None = None  # None: the first message is free
+    watched: tuple[Watched, ...] = ()
+    place: int = 0  # the shard of the watches
+    index: str = ""  # the name of the index of their blocks
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from gateway.core.keys import SHARDS, shard_of
 from gateway.store.document import STATUS_LETTERS, Stored, approved, pack, stands, unpack, unpack_document
 from gateway.store.known import Known
 from gateway.store.link import Calls, Script
+from gateway.store.replies import created, named, pairs
 from gateway.store.steps import (
     Blocked,
     Capped,
@@ -22,7 +23,6 @@ from gateway.store.steps import (
     Creation,
     Due,
     Full,
-    Guessed,
     Idempotency,
     Limited,
     ListEntry,
@@ -30,9 +30,8 @@ from gateway.store.steps import (
     Misshapen,
     Paid,
     Replayed,
-    Running,
     Spend,
-    Suppressed,
+    Started,
     Suppression,
     Swept,
     Tried,
@@ -40,23 +39,36 @@ from gateway.store.steps import (
     Unavailable,
     Unconfirmed,
     Unknown,
-    Words,
 )
 from gateway.store.switches import OffRecord
 from gateway.store.waiting import Kept, Replicas
+from gateway.store.watches import Watches
 from gateway.store.wire import Fault
 from policies.model import Word
 
-SCRIPTS = ("create", "check", "commit", "claim", "read", "answer", "suppress", "sweep")
+SCRIPTS = (
+    "create",
+    "check",
+    "commit",
+    "claim",
+    "read",
+    "answer",
+    "suppress",
+    "sweep",
+    "credit",
+    "blocks",
+    "unblock",
+    "feedback",
+)
 
-_NOW_AT = {"claim": 0, "read": 0, "suppress": 0, "sweep": 0}
+_WATCHING = ("create", "credit")
+"""The scripts that need what is shared about watches."""
+
+_NOW_AT = dict.fromkeys(("claim", "read", "suppress", "sweep", "credit", "blocks", "unblock", "feedback"), 0)
 """Where the store's time stands in a script's reply, when it does not follow a word at the front."""
 
 _QUICK = 100
 """ms within which an answer tells the time well."""
-
-Made = Created | Limited | Guessed | Replayed | Suppressed | Words | Capped
-"""What becomes of a creation."""
 
 Watch = Callable[[str, float, bool], None]
 """Told of every call: the script's name, seconds, whether it failed."""
@@ -90,8 +102,8 @@ class Store:
         self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
         self.off = OffRecord(calls, prefix, self._timed)
         self.known = Known(calls, self._timed)
-        prelude = _source("prelude")
-        self._scripts = {name: Script.of(prelude + _source(name)) for name in SCRIPTS}
+        self.watches = Watches(self._run, self._key)
+        self._scripts = {name: Script.of(_script(name)) for name in SCRIPTS}
 
     def now(self) -> int:
         """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong, or is set
@@ -102,8 +114,9 @@ class Store:
         """ms since some moment, by this process's own clock: for how long something took, whatever the store says."""
         return self._own() * 1000
 
-    async def create(self, creation: Creation) -> Made:
-        """Look at lists and for opt-outs, check every limit and cap, reserve all or none, write it and arm its timer.
+    async def create(self, creation: Creation) -> Started:
+        """Look at lists, for opt-outs and for blocks, check every limit and cap, reserve all or none, count it under
+        its watches, write it and arm its timer.
 
         Raises Mismatch and Running, which only a request with an idempotency key can meet,
         Blocked, and Unconfirmed.
@@ -115,7 +128,7 @@ class Store:
                 raise Unconfirmed("create: too few replicas have it")
         return made
 
-    async def _create(self, creation: Creation) -> Made:
+    async def _create(self, creation: Creation) -> Started:
         shard = creation.shard
         absent, idempotency = self._timers[shard], creation.idempotency
         keys = [
@@ -129,6 +142,7 @@ class Store:
             *(look.key for look in creation.looks),
             *(look.key for look in creation.lists),
             *_purses(creation.spend),
+            *self._watched(creation),
         ]
         args = {
             "id": creation.id,
@@ -139,10 +153,12 @@ class Store:
             "groups": [counter.packed() for counter in creation.counters],
             "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
             "spend": creation.spend.packed() if creation.spend else None,
+            "watches": [watched.packed() for watched in creation.watched],
+            "names": [watched.name for watched in creation.watched],
             "idem": _packed(idempotency),
             "block": int(creation.block),
         }
-        return _created(await self._run("create", keys, args))
+        return created(await self._run("create", keys, args))
 
     async def check(self, attempt: Try) -> Tried:
         """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch, Blocked."""
@@ -212,13 +228,13 @@ class Store:
         }
         match await self._run("commit", keys, args):
             case [b"committed", now, shadows, channels, again, spent, near]:
-                return Committed(now, _pairs(shadows), _words(channels), again, Paid(tuple(spent), tuple(near)))
+                return Committed(now, pairs(shadows), named(channels), again, Paid(tuple(spent), tuple(near)))
             case [b"capped", now, purse, first]:
                 return Capped(now, purse, bool(first))
             case [b"conflict", now, document]:
                 return Conflict(now, unpack_document(change.id, document))
             case [b"limited", now, counter, rule, wait, shadows]:
-                return Limited(now, counter, rule, wait, _pairs(shadows))
+                return Limited(now, counter, rule, wait, pairs(shadows))
         raise Unknown
 
     async def read(self, verification: str) -> tuple[Stored, int]:
@@ -248,9 +264,9 @@ class Store:
         after, keys = await self._timed("scan", self._calls.ask(*words))
         if not keys:
             return Swept(int(after), ())
-        pairs = [key for found in _words(keys) for key in (found.rpartition(":v:")[0] + ":due", found)]
+        pairs = [key for found in named(keys) for key in (found.rpartition(":v:")[0] + ":due", found)]
         _, armed = await self._run("sweep", pairs, {"lease": lease})
-        return Swept(int(after), _words(armed))
+        return Swept(int(after), named(armed))
 
     async def release(self, verifications: Sequence[str]) -> None:
         """Give leases back: whoever claims next takes these at once. An ended one stays disarmed."""
@@ -340,6 +356,12 @@ class Store:
         """The key of a record of opt-outs."""
         return self._key(shard, "o:" + name)
 
+    def _watched(self, creation: Creation) -> list[str]:
+        if not creation.watched:
+            return []
+        names = ("b:" + creation.index, *("w:" + watched.name for watched in creation.watched))
+        return [self._key(creation.place, name) for name in names]
+
     def _key(self, shard: int, rest: str) -> str:
         return f"{self._prefix}:{{{shard}}}:{rest}"
 
@@ -370,35 +392,6 @@ class Store:
         return reply
 
 
-def _created(reply: list[Any]) -> Created | Limited | Guessed | Replayed | Suppressed | Words | Capped:
-    """What a start has led to. Raises Running, Blocked and Mismatch."""
-    match reply:
-        case [b"created", now, shadows, again, held, spent, near]:
-            return Created(now, _pairs(shadows), again, held, Paid(tuple(spent), tuple(near)))
-        case [b"capped", now, purse, first]:
-            return Capped(now, purse, bool(first))
-        case [b"limited", now, counter, rule, wait, shadows]:
-            return Limited(now, counter, rule, wait, _pairs(shadows))
-        case [b"guessed", now, wait]:
-            return Guessed(now, wait)
-        case [b"suppressed", now, channels]:
-            return Suppressed(now, _words(channels))
-        case [b"listed", now, words]:
-            return Words(now, cast("tuple[Word, ...]", _words(words)))
-        case [b"replayed", now, verification, answer]:
-            return Replayed(now, verification.decode(), answer)
-    raise _unstarted(reply)
-
-
-def _unstarted(reply: list[Any]) -> Exception:
-    match reply:
-        case [b"running", *_]:
-            return Running()
-        case [b"blocked", now, wait]:
-            return Blocked(now, wait)
-    return Mismatch()
-
-
 def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
     if idempotency is None:
         return None
@@ -407,14 +400,6 @@ def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
 
 def _purses(spend: Spend | None) -> tuple[str, ...]:
     return tuple(purse.key for purse in spend.purses) if spend else ()
-
-
-def _pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    return tuple(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _words(channels: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(channel.decode() for channel in channels)
 
 
 def _entry(packed: bytes) -> tuple[str, int, int | None]:
@@ -431,6 +416,10 @@ def _shard(verification: str) -> int:
     if shard is None:
         raise Unknown
     return shard
+
+
+def _script(name: str) -> str:
+    return _source("prelude") + (_source("watches") if name in _WATCHING else "") + _source(name)
 
 
 def _source(name: str) -> str:

@@ -53,7 +53,7 @@ EVENTS: tuple[Event, ...] = (
         "verification.refused",
         "info",
         "A rule of the policy refused to start one.",
-        ("purpose", "policy", "revision", "phone", "email", "rule", "problem", "limit", "notes"),
+        ("purpose", "policy", "revision", "phone", "email", "rule", "rules", "problem", "limit", "notes"),
     ),
     Event(
         "limit.refused",
@@ -121,6 +121,38 @@ EVENTS: tuple[Event, ...] = (
         "warning",
         "A circuit breaker moved. Zone is the first digit of the calling codes that it is for.",
         ("provider", "channel", "zone", "from_state", "state"),
+    ),
+    # Abuse
+    Event(
+        "fraud.noted",
+        "info",
+        "A start looks like abuse, and was sent all the same: the rules only note it.",
+        ("purpose", "policy", "rules", "country"),
+    ),
+    Event(
+        "fraud.challenged",
+        "info",
+        "A start looks like abuse: only channels that cost nothing to pump are left to it.",
+        ("purpose", "policy", "rules", "country"),
+    ),
+    Event(
+        "fraud.shadowed",
+        "info",
+        "A start looks like abuse: it was answered as ever, and nothing is sent.",
+        ("purpose", "policy", "rules", "country"),
+    ),
+    *(
+        Event(f"block.{event}", level, meaning, ("rule", "per", "subject", "mode", "number", "until"))
+        for event, level, meaning in (
+            (
+                "added",
+                "warning",
+                "A rule against abuse has begun a block. Number counts those in a row; until is in ms.",
+            ),
+            ("lengthened", "warning", "A block has begun again, longer than the last one."),
+            ("lifted", "info", "An operator or the app ended a block."),
+            ("expired", "info", "A block has come to its end."),
+        )
     ),
     # Opt-outs
     Event(

@@ -12,14 +12,17 @@ from channels.contract import Channel
 from gateway.telemetry.labels import CHANNELS, ERRORS, Names, one_of
 from gateway.telemetry.table import (
     ATTEMPTS,
+    BLOCKS,
     CALLBACKS,
     CONVERSION,
     DECISIONS,
     LEVELS,
     MAIL,
     METRICS,
+    MODES,
     MOVEMENTS,
     NONE,
+    OTHER,
     OUTCOMES,
     REASONS,
     RELOADS,
@@ -80,6 +83,8 @@ class Families:
         self.failing = self._counter("otp_failing_checks_total", names.failing)
         self.limits = self._counter("otp_limit_decisions_total", names.limit)
         self.refusals = self._counter("otp_refusals_total", lambda rule: (names.rules(rule),))
+        self.suspicions = self._counter("otp_fraud_total", names.suspicion)
+        self.blocks = self._counter("otp_blocks_total", names.block)
         self.suppressions = self._counter("otp_suppressions_total", names.suppression)
         self.cost = self._counter("otp_cost_micros_total", names.cost)
         self.prices = self._counter("otp_price_lookups_total", names.price)
@@ -103,6 +108,7 @@ class Families:
         self.store_seconds = self._histogram("otp_store_seconds", lambda name: (names.operations(name),))
         self.http_seconds = self._histogram("otp_http_seconds", lambda route: (names.routes(route),))
         self.lateness = self._histogram("otp_timer_lateness_seconds", _as_it_is)
+        self.standing = self._gauge("otp_blocks_standing", lambda app: (app if app in names.apps else OTHER,))
         self.due = self._gauge("otp_timers_due", _as_it_is)
         self.in_flight = self._gauge("otp_sends_in_flight", names.provider)
         self.breaker = self._gauge("otp_breaker_state", names.carrier)
@@ -142,6 +148,8 @@ def prime(families: Families, names: Names) -> None:
     families.fallbacks.prime(product(CHANNELS, CHANNELS, REASONS))
     families.mail_lookups.prime((result,) for result in MAIL)
     families.reloads.prime((result,) for result in RELOADS)
+    families.suspicions.prime(product(names.fraud, MODES))
+    families.blocks.prime(product(names.fraud, BLOCKS))
     families.suppressions.prime(product(CHANNELS, SUPPRESSIONS))
     families.verify_seconds.prime((channel,) for channel in CHANNELS)
     families.callbacks.prime(product(names.providers, CALLBACKS))

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from channels.contract import Channel, ErrorClass
 from gateway.telemetry.table import (
     ATTEMPTS,
+    BLOCKS,
     CALLBACKS,
     LEVELS,
     LOOKUPS,
     MEASURES,
+    MODES,
     MOVEMENTS,
     NONE,
     OTHER,
@@ -29,9 +31,12 @@ ROUTES = (
     "/v1/verifications/{id}/resend",
     "/v1/verifications/{id}/cancel",
     "/v1/verifications/{id}/events",
+    "/v1/verifications/{id}/feedback",
     "/v1/suppressions",
     "/v1/suppressions/search",
     "/v1/suppressions/lift",
+    "/v1/blocks",
+    "/v1/blocks/lift",
     "/callbacks/{provider}/{token}",
 )
 """The routes that are always counted. Others, such as a page or a probe, take the free places as they come."""
@@ -56,6 +61,7 @@ class Labels:
     caps: Mapping[str, Iterable[str]] = field(default_factory=dict)  # policy: its caps on spending
     countries: Iterable[str] = ()  # named in policies
     rules: Iterable[str] = ()
+    fraud: Iterable[str] = ()  # rules against abuse, of all policies
     operations: Iterable[str] = ()  # of the store
     country_cap: int = 20
 
@@ -94,7 +100,7 @@ class Names:
         self.countries = Vocabulary(labels.countries, labels.country_cap, _COUNTRY)
         self.currencies = Vocabulary((), 3, _CURRENCY)
         self.operations = Vocabulary(labels.operations, max(10, len(tuple(labels.operations))), _WORD)
-        self.routes = Vocabulary(ROUTES, 12, _ROUTE)
+        self.routes = Vocabulary(ROUTES, len(ROUTES) + 2, _ROUTE)
         self.rules = Vocabulary(labels.rules, 12, _WORD)
         self.admit(labels)
 
@@ -105,6 +111,7 @@ class Names:
         self.limits = {(policy, limit) for policy, limits in labels.limits.items() for limit in (*limits, *BUILT_IN)}
         self.caps = {(policy, cap) for policy, caps in labels.caps.items() for cap in caps}
         self.providers = frozenset(labels.carriers)
+        self.fraud = frozenset(labels.fraud)
 
     def verification(self, outcome: str, app: str, purpose: str) -> tuple[str, ...]:
         if app not in self.apps or outcome not in OUTCOMES:
@@ -154,6 +161,12 @@ class Names:
             reason = "failed"  # a family of its own counts the classes
         known = {from_channel, to_channel} <= CHANNELS and reason in REASONS
         return (from_channel, to_channel, reason) if known else (OTHER, OTHER, OTHER)
+
+    def suspicion(self, rule: str, mode: str) -> tuple[str, ...]:
+        return rule if rule in self.fraud else OTHER, one_of(MODES, mode)
+
+    def block(self, rule: str, event: str) -> tuple[str, ...]:
+        return rule if rule in self.fraud else OTHER, one_of(BLOCKS, event)
 
     def suppression(self, channel: str, action: str) -> tuple[str, ...]:
         return one_of(CHANNELS, channel), one_of(SUPPRESSIONS, action)

@@ -91,6 +91,18 @@ class Metrics:
         decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"
         self._families.limits.of(policy, limit, decision).inc()
 
+    def suspected(self, rule: str, mode: str) -> None:
+        """A start that a rule against abuse was about; `mode` is what became of it."""
+        self._families.suspicions.of(rule, mode).inc()
+
+    def block(self, rule: str, event: str) -> None:
+        """`event` is added, lengthened, lifted or expired."""
+        self._families.blocks.of(rule, event).inc()
+
+    def blocks(self, app: str, number: int) -> None:
+        """How many blocks of an app stand."""
+        self._families.standing.of(app).set(number)
+
     def suppression(self, channel: str, action: str) -> None:
         """`action` is added, lifted, or applied: a channel left out because of an opt-out."""
         self._families.suppressions.of(channel, action).inc()

@@ -95,6 +95,14 @@ METRICS: tuple[Metric, ...] = (
         "Verifications refused to start, by the rule of the policy; limits and guesses are rules too.",
     ),
     Metric(
+        "otp_fraud_total",
+        C,
+        ("fraud_rule", "mode"),
+        "Starts that a rule against abuse was about, by what became of them: monitor is only noted.",
+    ),
+    Metric("otp_blocks_total", C, ("fraud_rule", "event"), "Blocks that began, were repeated, ended or were lifted."),
+    Metric("otp_blocks_standing", G, ("app",), "Blocks that stand, as this process last heard."),
+    Metric(
         "otp_suppressions_total",
         C,
         ("channel", "action"),
@@ -234,6 +242,8 @@ CALLBACKS = ("accepted", "late", "duplicate", "unknown", "malformed", "forged")
 LOOKUPS = ("found", "unknown", "failed", "refused", "dropped")
 MAIL = ("takes", "refuses", "unknown")
 RELOADS = ("loaded", "refused")
+MODES = ("monitor", "challenge", "shadow", "enforce")
+BLOCKS = ("added", "lengthened", "lifted", "expired")
 SUPPRESSIONS = ("added", "lifted", "applied")
 MOVEMENTS = ("spent", "returned")
 LEVELS = ("near", "reached")
@@ -253,11 +263,14 @@ LABELS: dict[str, str] = {
     "currency": "ISO 4217: the first three that come, else `other`",
     "decision": ", ".join(f"`{value}`" for value in DECISIONS),
     "error_class": "one of the classes of `channels/contract.py`, else `other`",
+    "event": ", ".join(f"`{value}`" for value in BLOCKS),
+    "fraud_rule": "a rule of the policies' `fraud.rules`, by name, else `other`",
     "from_channel": "as `channel`",
     "level": ", ".join(f"`{value}`" for value in LEVELS),
     "limit": "a limit of the policy, by name, else `other`",
     "measure": ", ".join(f"`{value}`" for value in MEASURES),
     "movement": ", ".join(f"`{value}`" for value in MOVEMENTS),
+    "mode": ", ".join(f"`{value}`" for value in MODES),
     "operation": "an operation of the store, else `other`",
     "outcome": f"of a verification: {', '.join(f'`{value}`' for value in OUTCOMES)}; "
     f"of a message: {', '.join(f'`{value}`' for value in ATTEMPTS)}",

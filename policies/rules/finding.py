@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from policies.model import Cap, Limit, Refusal, Step
+from policies.model import Cap, Limit, Mode, Refusal, Step, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,9 @@ class Finding:
     refusal: Refusal | None = None
     limits: tuple[Limit, ...] = ()
     caps: tuple[Cap, ...] = ()
+    watches: tuple[Watch, ...] = ()
+    treatment: Mode = Mode.MONITOR
+    suspicions: tuple[str, ...] = ()
 
 
 def sift(steps: tuple[Step, ...], allows: Callable[[Step], bool], says: str, refusal: Refusal) -> Finding:

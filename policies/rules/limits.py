@@ -22,6 +22,7 @@ class Dimension(StrEnum):
     DESTINATION = "destination"
     IP = "ip"
     DEVICE = "device"
+    NETWORK = "network"
     APP = "app"
     COUNTRY = "country"
     PREFIX = "prefix"
@@ -30,7 +31,7 @@ class Dimension(StrEnum):
 
 _ORDER = {dimension: place for place, dimension in enumerate(Dimension)}
 _OF_NUMBERS = frozenset({Dimension.COUNTRY, Dimension.PREFIX})
-_OF_CLIENTS = frozenset({Dimension.IP, Dimension.DEVICE})
+_OF_CLIENTS = frozenset({Dimension.IP, Dimension.DEVICE, Dimension.NETWORK})
 
 
 def _several(value: object) -> object:
@@ -56,7 +57,10 @@ class LimitSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    per: Per = Field(description="One of destination, ip, device, app, country, prefix, everything; or a list of them.")
+    per: Per = Field(
+        description="One of destination, ip, device, network (an IPv4 /24 or an IPv6 /48), app, country, prefix, "
+        "everything; or a list of them."
+    )
     amount: int = Field(ge=1, le=10_000_000, description="How many in any window.")
     window: Annotated[Duration, within("1s", "31d")] = Field(description="The length of the sliding window.")
     counts: Counts = Field(
@@ -82,7 +86,7 @@ class LimitSettings(BaseModel):
                 "its destination's own counters and the others are kept elsewhere: write counts: starts"
             )
         if self.missing is not None and not _OF_CLIENTS & set(self.per):
-            raise ValueError("missing is for a limit per ip or device: leave it out")
+            raise ValueError("missing is for a limit per ip, network or device: leave it out")
         return self
 
 
@@ -170,6 +174,7 @@ def _values(question: Question) -> dict[Dimension, str]:
     return {
         Dimension.IP: network(question.ip),
         Dimension.DEVICE: question.device,
+        Dimension.NETWORK: neighbourhood(question.ip),
         Dimension.APP: question.app,
         Dimension.COUNTRY: phone.country if phone else "",
         Dimension.PREFIX: phone.prefix if phone else "",
@@ -195,6 +200,18 @@ def _limit(counter: Counter, scope: str, values: Mapping[Dimension, str], addres
         counts=settings.counts,
         shadow=settings.shadow,
     )
+
+
+@lru_cache(maxsize=4096)
+def neighbourhood(ip: str) -> str:
+    """What an address was probably rented with: an IPv4 /24, the smallest that the internet routes, or the /48 that
+    a site is given (RFC 6177 §2). "" as for `network`."""
+    client = network(ip)
+    if not client:
+        return ""
+    if "." in client:
+        return f"{client.rpartition('.')[0]}.0/24"
+    return f"{IPv6Address(int(IPv6Address(client[:-3])) >> 80 << 80)}/48"
 
 
 @lru_cache(maxsize=4096)

@@ -211,6 +211,7 @@ def test_every_rule_notes_what_it_decided_in_order_and_masks_the_destination() -
         "for US: sms, whatsapp, voice, email",
         "no opt-out is known",
         "no channel is silent",
+        "watches nothing",
         "caps nothing",
         "counts nothing",
         "6 digits, lives 10m, 5 checks",

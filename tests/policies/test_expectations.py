@@ -14,6 +14,7 @@ RAW: dict[str, Any] = {
     "extends": "default",
     "code": {"length": 8, "expiry": "5m", "cooldown": "10s"},
     "limits": {"prefix-hour": {"amount": 20}, "ip-hour": {"amount": 8}},
+    "fraud": {"rules": {"adjacent": {"amount": 60}}},
     "countries": {
         "allow": ["US", "IN", "DE"],
         "rules": {"IN": {"channels": ["whatsapp", "sms"], "providers": {"sms": ["two"]}, "sender": {"sms": "SHOP"}}},
@@ -90,7 +91,7 @@ DIFFERS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         [
             (
                 "limits: expected [prefix-hour], came [destination-10m, destination-day, destination-anyone-hour, "
-                "ip-hour, device-hour, app-hour, cooldown]"
+                "ip-hour, network-hour, device-hour, app-hour, cooldown]"
             )
         ],
     ),

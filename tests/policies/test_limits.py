@@ -152,10 +152,11 @@ def test_the_default_preset_counts_these() -> None:
         ("destination-day", "shop", "destination", 20),
         ("destination-anyone-hour", "", "destination", 10),
         ("ip-hour", "shop", "ip", 30),
+        ("network-hour", "shop", "network", 300),
         ("device-hour", "shop", "device", 1000),
         ("prefix-hour", "shop", "prefix", 100),
         ("app-hour", "shop", "app", 10_000),
     ]
     assert [note.says for note in decision.notes if note.rule == "limits"] == [
-        "counts destination-10m, destination-day, destination-anyone-hour, ip-hour, device-hour, prefix-hour, app-hour"
+        f"counts {', '.join(limit.name for limit in decision.limits)}"
     ]

@@ -44,7 +44,8 @@ def by_the_library(text: str) -> Phone:
             by_the_library(e164) if destination._E164.fullmatch(e164) else destination.phone(e164)
         )  # which refuses it
     valid = phonenumbers.is_valid_number(number)
-    return Phone(e164, phonenumbers.region_code_for_number(number) or "ZZ", kind(number), e164[:-4], valid)
+    country = phonenumbers.region_code_for_number(number) or "ZZ"
+    return Phone(e164, country, kind(number), e164[:-4], valid, e164[:-6], int(e164[-4:]))
 
 
 def kind(number: PhoneNumber) -> NumberType:

@@ -63,7 +63,7 @@ REFUSED: dict[str, str] = {
     SMS + "limits: {Bad Name: {per: ip, amount: 1, window: 1h}}": "limits.Bad Name.[key]: Value error, not a usable "
     "name: write lower-case letters, digits and hyphens, a letter first, 63 at most",
     SMS + "limits: {a: {per: carrier, amount: 1, window: 1h}}": "limits.a.per.0: Input should be 'destination', 'ip', "
-    "'device', 'app', 'country', 'prefix' or 'everything'",
+    "'device', 'network', 'app', 'country', 'prefix' or 'everything'",
     SMS
     + "limits: {a: {per: ip, amount: 0, window: 1h}}": "limits.a.amount: Input should be greater than or equal to 1",
     SMS + "limits: {a: {per: ip, window: 1h}}": "limits.a.amount: Field required",
@@ -77,7 +77,7 @@ REFUSED: dict[str, str] = {
     "per: destination, because the step that records a fallback can reserve only in its destination's own counters and "
     "the others are kept elsewhere: write counts: starts",
     SMS + "limits: {a: {per: app, amount: 1, window: 1h, missing: 5}}": "limits.a: Value error, missing is for a limit "
-    "per ip or device: leave it out",
+    "per ip, network or device: leave it out",
     SMS + "limits: {a: {per: ip, amount: 1, window: 32d}}": "limits.a.window: Value error, 32d is out of range: write "
     "something from 1s to 31d",
     # countries

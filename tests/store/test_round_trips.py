@@ -95,7 +95,7 @@ def test_every_script_has_its_file_and_every_file_its_script() -> None:
     from importlib import resources
 
     files = {f.name.removesuffix(".lua") for f in resources.files("gateway.store").joinpath("lua").iterdir()}
-    assert files == {*SCRIPTS, "prelude"}
+    assert files == {*SCRIPTS, "prelude", "watches"}
 
 
 def test_no_script_calls_for_a_time_or_a_key_that_it_was_not_given() -> None:

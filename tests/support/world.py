@@ -40,6 +40,7 @@ from gateway.service.reports import Reports
 from gateway.service.requests import Check, Checked, Start
 from gateway.service.setup import App, Setup
 from gateway.service.suppressions import Suppressions
+from gateway.service.suspicion import Blocks
 from gateway.service.verifications import Begun, Verifications
 from gateway.store.link import connect
 from gateway.store.plain import client as client_of
@@ -134,13 +135,21 @@ POLICY: Mapping[str, Any] = {
         "destination-anyone-hour": {"amount": 500},
     },
     "countries": {"allow": ["US", "GB"]},
+    "fraud": {
+        "rules": {
+            "prefix-conversion": {"mode": "monitor"},
+            "range-conversion": {"mode": "monitor"},
+            "country-conversion": {"mode": "monitor"},
+            "adjacent": {"mode": "monitor"},
+        }
+    },
     "fallback": [
         {"channel": "sms", "wait": "30s"},
         {"channel": "voice", "wait": "45s"},
         {"channel": "email", "wait": "60s"},
     ],
 }
-"""A policy for tests: roomy limits, no cooldown, three steps."""
+"""A policy for tests: roomy limits, no cooldown, many neighbours, three steps."""
 
 
 def compile_policies(
@@ -178,6 +187,8 @@ class World:
         tariff = tariff or CHEAP
         orders = orders or dict.fromkeys(CHANNELS, ("one", "two"))
         raw = policies or {"default": POLICY}
+        compiled = compile_policies(raw, {c: tuple(p) for c, p in orders.items()}, tariff)
+        fraud = {rule for policy in compiled.values() for rule in policy.settings.fraud.rules}
         self.setup = Setup(
             store=self.store,
             keys=self.keys,
@@ -187,6 +198,7 @@ class World:
                     apps={"shop": ["login"]},
                     carriers={"one": CHANNELS, "two": CHANNELS},
                     caps={"default": ["app-day", "country-day", "whole-month"]},
+                    fraud=fraud,
                 ),
                 "test",
             ),
@@ -195,12 +207,13 @@ class World:
                 "shop": App("shop", "Shop", {"*": "default", **{name: name for name in raw}}),
                 "bank": App("bank", "Bank", {"*": "default"}),
             },
-            policies=compile_policies(raw, {c: tuple(p) for c, p in orders.items()}, tariff),
+            policies=compiled,
             tariff=tariff,
             carriers={"one": self.one, "two": self.two},
             callback_base="https://otp.example",
             pace=pace or Pace(),
             most_sends=most_sends,
+            shadow_pause=0,
         )
         self.wire(self.setup)
 
@@ -213,6 +226,7 @@ class World:
         self.suppressions = Suppressions(setup)
         self.lists = Lists(setup)
         self.erasure = Erasure(setup, self.engine)
+        self.blocks = Blocks(setup)
         self.worker = Worker(setup, self.engine)
         self.prices = Prices(setup, self.engine)
 

@@ -28,7 +28,7 @@ def held(folder: Path, text: str, *arguments: str, config: Path = ROOT / "config
 
 def test_the_example_in_the_documentation_holds_for_the_reference_configuration(tmp_path: Path) -> None:
     result = held(tmp_path, EXAMPLE)
-    assert (result.exit_code, result.output) == (0, "6 cases: 6 passed, 0 failed\n")
+    assert (result.exit_code, result.output) == (0, "7 cases: 7 passed, 0 failed\n")
 
 
 def test_the_example_fails_where_the_documentation_says_that_it_would(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
         suppressions=world.suppressions,
         lists=world.lists,
         erasure=world.erasure,
+        blocks=world.blocks,
         metrics=world.setup.metrics,
         log=world.setup.log,
         api_keys={api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"},

@@ -24,7 +24,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 def configuration(**policy: Any) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
-    found["policies"]["default"] |= {"code": {"cooldown": "0s"}, "limits": {"destination-10m": None}} | policy
+    found["policies"]["default"] |= {
+        "code": {"cooldown": "0s"},
+        "limits": {"destination-10m": None},
+        "fraud": None,
+    } | policy
     return found
 
 
@@ -88,7 +92,8 @@ def test_no_request_fails_while_it_reloads_again_and_again(gateway: Process) -> 
             answers.append(gateway.call("POST", "/v1/verifications", {"to": to}).status)
 
     generous = {name: {"amount": 100_000} for name in ("destination-day", "destination-anyone-hour", "app-hour")}
-    generous |= {"prefix-hour": {"amount": 100_000}, "ip-hour": None, "device-hour": None, "destination-10m": None}
+    generous |= {"prefix-hour": {"amount": 100_000}, "ip-hour": None, "network-hour": None}
+    generous |= {"device-hour": None, "destination-10m": None}
     threads = [threading.Thread(target=load, args=(26 + number,)) for number in range(3)]
     say(gateway, configuration(limits=generous))
     assert reload(gateway)[0] == 0

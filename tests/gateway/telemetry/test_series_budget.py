@@ -12,7 +12,7 @@ from gateway.telemetry import table
 from gateway.telemetry.labels import CHANNELS, ROUTES, Labels, Vocabulary
 from gateway.telemetry.metrics import Metrics
 
-BUDGET = 2_100
+BUDGET = 2_500
 PROVIDERS = ("alpha", "beta", "gamma")
 COUNTRIES = tuple(f"{a}{b}" for a in "ABC" for b in string.ascii_uppercase)[:30]
 

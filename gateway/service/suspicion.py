@@ -1,0 +1,201 @@
+"""What looks like abuse: what the store is to watch, what it found, and the blocks that an operator sees and lifts.
+
+The state of an app's watches lies in one slot, whoever it is about, under keyed hashes. A code that was typed is told
+to the watches after it was approved and apart from it: a lost word makes conversion look a little worse, and no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gateway.core.machine import Accepted
+from gateway.core.model import Attempt, Verification
+from gateway.service.requests import NotFound
+from gateway.service.setup import Setup
+from gateway.store.document import Stored
+from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown, Watched
+from gateway.store.watches import Block, Credit
+from policies.model import Decision, Mode, Watch
+
+_NAME = 16
+"""Characters of a hash that name a watch: 96 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the watches of an app lie."""
+
+    shard: int
+    index: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How a start is to be treated, and which rule says so."""
+
+    mode: Mode
+    rule: str
+
+
+def slot(setup: Setup, app: str) -> Slot:
+    """One for each app."""
+    index = setup.keys.name("watch", "index", app)[:_NAME]
+    return Slot(setup.keys.shard(index), index)
+
+
+def watched(setup: Setup, watches: Iterable[Watch]) -> tuple[Watched, ...]:
+    """What the store is to watch."""
+    return tuple(
+        Watched(setup.keys.name("watch", w.app, w.rule, w.per, w.subject)[:_NAME], w, _item(setup, w)) for w in watches
+    )
+
+
+def _item(setup: Setup, watch: Watch) -> str | int:
+    return setup.keys.place(watch.subject, watch.item) if isinstance(watch.item, int) else watch.item
+
+
+async def pretended(setup: Setup, attempt: Attempt) -> Accepted:
+    """What a message in shadow comes to: as if a provider had taken it, after about as long as one takes."""
+    await asyncio.sleep(setup.shadow_pause * (0.5 + secrets.randbelow(1000) / 1000))
+    return Accepted(attempt.number, secrets.token_hex(16))
+
+
+def no_digest() -> bytes:
+    """A digest that no code has: in shadow none is right, not even one that the app made."""
+    return secrets.token_bytes(32)
+
+
+_TREATED = {Mode.MONITOR: "noted", Mode.CHALLENGE: "challenged", Mode.SHADOW: "shadowed"}
+
+
+def doubt(setup: Setup, decision: Decision, result: Suspected) -> Doubt:
+    """What the policy is to be asked again with; and tell of the blocks that the start has brought about."""
+    found(setup, decision.watches, result.fired)
+    by = decision.watches[result.watch]
+    return Doubt(by.mode, by.rule)
+
+
+def treated(setup: Setup, decision: Decision, created: Created, v: Verification) -> None:
+    """Count and log what was not refused and looks like abuse."""
+    noted = (*created.noted, *(news.watch for news in created.fired))
+    rules = (*decision.suspicions, *(decision.watches[number].rule for number in noted))
+    if rules:
+        _count(setup, decision.treatment, rules)
+        setup.log.info(
+            f"fraud.{_TREATED[decision.treatment]}",
+            verification=v.id,
+            app=v.app,
+            purpose=v.purpose,
+            policy=v.policy,
+            rules=rules,
+            country=v.country,
+        )
+
+
+def refused(setup: Setup, decision: Decision) -> None:
+    """Count a refusal, if it is owed to a suspicion."""
+    if decision.treatment is not Mode.MONITOR:
+        _count(setup, decision.treatment, decision.suspicions)
+
+
+def _count(setup: Setup, mode: Mode, rules: Iterable[str]) -> None:
+    for rule in rules:
+        setup.metrics.suspected(rule, mode)
+
+
+def found(setup: Setup, watches: tuple[Watch, ...], fired: Iterable[Fired]) -> None:
+    """Count and log the blocks that a start has brought about."""
+    for news in fired:
+        watch = watches[news.watch]
+        event = "added" if news.level == 1 else "lengthened"
+        setup.metrics.block(watch.rule, event)
+        setup.log.warning(
+            f"block.{event}",
+            app=watch.app,
+            rule=watch.rule,
+            per=watch.per,
+            subject=watch.shown,
+            mode=str(watch.mode),
+            number=news.level,
+            until=news.until,
+        )
+
+
+async def typed(setup: Setup, ended: Stored) -> None:
+    """Tell the watches of a verification that was approved. Never raises: it is a hint, and the answer is known."""
+    v = ended.verification
+    if v.status == "approved":
+        await _credit(setup, v.app, Credit(v.created_at, ended.watched), v.id)
+
+
+async def feedback(setup: Setup, v: Verification) -> None:
+    """An app says that the code was typed, where only it could see that. Raises Unavailable."""
+    try:
+        credit = await setup.store.watches.feedback(v.id, v.app)
+    except Unknown:
+        raise NotFound from None
+    await _credit(setup, v.app, credit, v.id)
+
+
+async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> None:
+    if not credit.watched:
+        return
+    try:
+        await setup.store.watches.credit(slot(setup, app).shard, credit)
+    except Unavailable as fault:
+        setup.log.warning("store.failed", operation="credit", verification=verification, fault=str(fault))
+
+
+class Blocks:
+    """The use-cases. Every method raises store.steps.Unavailable when the store is away."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+
+    async def listed(self, app: str) -> tuple[Block, ...]:
+        """What stands for this app, what ends first at the beginning."""
+        return await self._look(app, listed=True)
+
+    async def lift(self, app: str, name: str) -> Block:
+        """End a block of this app. Raises NotFound."""
+        at = slot(self._setup, app)
+        lifted = await self._setup.store.watches.unblock(at.shard, at.index, name)
+        if lifted is None:
+            raise NotFound
+        self._tell(app, "lifted", lifted)
+        return lifted
+
+    async def sweep(self) -> None:
+        """Tell of the blocks that have ended by themselves, of every app."""
+        for app in self._setup.apps:
+            await self._look(app, listed=False)
+
+    async def try_sweep(self) -> None:
+        """The same, if the store answers."""
+        try:
+            await self.sweep()
+        except Unavailable as fault:
+            self._setup.log.warning("store.failed", operation="blocks", fault=str(fault))
+
+    async def _look(self, app: str, *, listed: bool) -> tuple[Block, ...]:
+        at = slot(self._setup, app)
+        blocks = await self._setup.store.watches.blocks(at.shard, at.index, listed=listed)
+        for block in blocks.ended:
+            self._tell(app, "expired", block)
+        self._setup.metrics.blocks(app, blocks.number)
+        return blocks.standing
+
+    def _tell(self, app: str, event: str, block: Block) -> None:
+        self._setup.metrics.block(block.rule, event)
+        self._setup.log.info(
+            f"block.{event}",
+            app=app,
+            rule=block.rule,
+            per=block.per,
+            subject=block.shown,
+            number=block.level,
+            until=block.until,
+        )

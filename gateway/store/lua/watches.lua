@@ -1,0 +1,145 @@
+-- Loaded after the prelude where abuse is watched: policies/watches.py says the same in Python, and why.
+-- A watch is {o: about (rule, per, subject as shown), m: mode (0 monitor .. 3 enforce), i: item, n: minimum, w: window,
+-- r: ripe (0: items are counted), p: patience, f: floor, d: drop, near, b: first, g: growth, l: longest, k: kept}.
+-- The state of a subject is {b: buckets {start, sends, approved, ...}, hs and ha: what is usual, e: items {item, at, ...},
+-- u: end of the last block, s: its start, v: level, o: about}. The key of the index of blocks comes first.
+local PARTS, REMEMBERED, FEWEST, MOST_LEVEL, MOST_BLOCKS = 12, 1000, 5, 20, 10000
+
+local function fine(w) return math.max(1, math.floor(w.r / PARTS)) end
+local function is_ripe(w, start) return start + fine(w) + w.r <= now end
+
+local function level_of(w, st) return now >= st.u + w.l and 0 or st.v end
+
+local function tidy(w, st)
+  local coarse, kept, sends, approved = math.max(1, math.floor(w.w / PARTS)), {}, st.hs, st.ha
+  for i = 1, #st.b, 3 do
+    local start, last = st.b[i], #kept - 2
+    if start + w.w <= now then
+      sends, approved = sends + st.b[i + 1], approved + st.b[i + 2]
+    elseif last > 0 and math.floor(kept[last] / coarse) == math.floor(start / coarse) and is_ripe(w, start) then
+      kept[last + 1], kept[last + 2] = kept[last + 1] + st.b[i + 1], kept[last + 2] + st.b[i + 2]
+    else
+      kept[#kept + 1], kept[#kept + 2], kept[#kept + 3] = start, st.b[i + 1], st.b[i + 2]
+    end
+  end
+  while sends > REMEMBERED do sends, approved = math.floor(sends / 2), math.floor(approved / 2) end
+  st.b, st.hs, st.ha = kept, sends, approved
+end
+
+local function converts_too_little(w, st, needed)
+  local sends, approved, ripe = 0, 0, 0
+  for i = 1, #st.b, 3 do
+    sends, approved = sends + st.b[i + 1], approved + st.b[i + 2]
+    ripe = ripe + (is_ripe(w, st.b[i]) and st.b[i + 1] or st.b[i + 2])
+  end
+  if approved == 0 and st.ha == 0 and sends >= needed and now - st.b[1] >= w.p then return true end
+  local earned = st.hs >= w.n and st.ha >= w.f * st.hs
+  local bar = earned and w.d * st.ha / st.hs or w.f
+  return ripe >= needed and approved < bar * ripe
+end
+
+local function crowd(st, near)
+  local places, number = {}, #st.e / 2
+  if near == 0 then return number end
+  for i = 1, #st.e, 2 do places[#places + 1] = st.e[i] end
+  table.sort(places)
+  local function close(i)
+    local gap = (places[i % number + 1] - places[i]) % 10000
+    return gap > 0 and gap <= near
+  end
+  local score = number
+  for i = 1, number do
+    if close(i) or close((i - 2) % number + 1) then score = score + 1 end
+  end
+  return score
+end
+
+local function without(entries, drops)
+  local kept = {}
+  for i = 1, #entries, 2 do
+    if not drops(entries[i], entries[i + 1]) then kept[#kept + 1], kept[#kept + 2] = entries[i], entries[i + 1] end
+  end
+  return kept
+end
+
+local function suspicious(w, st)
+  local needed = math.max(math.min(w.n, FEWEST), math.floor(w.n / 2 ^ level_of(w, st)))
+  if w.r > 0 then
+    tidy(w, st)
+    return converts_too_little(w, st, needed)
+  end
+  st.e = without(st.e, function(_, at) return at <= now - w.w end)
+  return crowd(st, w.near) >= needed
+end
+
+local function keep(key, w, st)
+  local life = w.k
+  if st.u > 0 then life = math.max(life, st.u + w.l - now) end
+  redis.call('SET', key, cmsgpack.pack(st), 'PX', life)
+end
+
+-- What led to a block is forgotten, so that its end is a new beginning. Too many blocks: the one that ends first is no
+-- longer listed, and holds all the same. Gives back the index of the watch, the level and the end.
+local function block(index, name, key, w, st)
+  local level = level_of(w, st)
+  st.u, st.s, st.v = now + math.min(w.l, w.b * w.g ^ level), now, math.min(level + 1, MOST_LEVEL)
+  st.b, st.e, st.o = {}, {}, w.o
+  keep(key, w, st)
+  redis.call('ZADD', index, st.u, name)
+  if redis.call('ZCARD', index) > MOST_BLOCKS then redis.call('ZPOPMIN', index) end
+  if redis.call('PTTL', index) < st.u + w.l - now then redis.call('PEXPIRE', index, st.u + w.l - now) end
+end
+
+local function count(w, st)
+  local newest = #st.b - 2
+  if w.r == 0 then
+    st.e = without(st.e, function(item) return item == w.i end)
+    st.e[#st.e + 1], st.e[#st.e + 2] = w.i, now
+    while #st.e > 2 * w.n do
+      table.remove(st.e, 1)
+      table.remove(st.e, 1)
+    end
+  elseif newest > 0 and now - st.b[newest] < fine(w) then
+    st.b[newest + 1] = st.b[newest + 1] + 1
+  else
+    st.b[#st.b + 1], st.b[#st.b + 2], st.b[#st.b + 3] = now, 1, 0
+  end
+end
+
+local function fresh() return {b = {}, hs = 0, ha = 0, e = {}, u = 0, v = 0} end
+
+-- Look before anything is reserved. `by` is the watch that treats the start most harshly, nil when it may go on as it
+-- is; then what has fired is blocked at once. `count_all` goes on from here once nothing else has refused.
+local function look(watches, keys)
+  local looked, harshest = {states = {}, fired = {}, standing = {}, news = {}}, 0
+  for i, w in ipairs(watches) do
+    local st = load(keys[i + 1]) or fresh()
+    looked.states[i] = st
+    local stands = now < st.u
+    if stands then looked.standing[#looked.standing + 1] = i - 1 end
+    looked.fired[i] = not stands and suspicious(w, st)
+    if (stands or looked.fired[i]) and w.m > harshest then looked.by, harshest = i - 1, w.m end
+  end
+  return looked
+end
+
+local function block_fired(looked, watches, names, keys)
+  for i, w in ipairs(watches) do
+    local st = looked.states[i]
+    if looked.fired[i] then
+      block(keys[1], names[i], keys[i + 1], w, st)
+      for _, fact in ipairs({i - 1, st.v, st.u}) do looked.news[#looked.news + 1] = fact end
+    end
+  end
+end
+
+local function count_all(looked, watches, names, keys)
+  block_fired(looked, watches, names, keys)
+  for i, w in ipairs(watches) do
+    local st = looked.states[i]
+    if now >= st.u then
+      count(w, st)
+      keep(keys[i + 1], w, st)
+    end
+  end
+end

@@ -1,0 +1,76 @@
+"""What the store answers to a start, as the steps have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from gateway.store.steps import (
+    Blocked,
+    Capped,
+    Created,
+    Fired,
+    Guessed,
+    Limited,
+    Mismatch,
+    Paid,
+    Replayed,
+    Running,
+    Started,
+    Suppressed,
+    Suspected,
+    Words,
+)
+from policies.model import Word
+
+
+def created(reply: list[Any]) -> Started:
+    """What a start has led to. Raises Running, Blocked and Mismatch."""
+    match reply:
+        case [b"created", now, shadows, again, held, noted, news, spent, near]:
+            paid = Paid(tuple(spent), tuple(near))
+            return Created(now, pairs(shadows), again, held, paid, tuple(noted), _fired(news))
+        case [b"capped", now, purse, first]:
+            return Capped(now, purse, bool(first))
+        case [b"limited", now, counter, rule, wait, shadows]:
+            return Limited(now, counter, rule, wait, pairs(shadows))
+        case [b"guessed", now, wait]:
+            return Guessed(now, wait)
+        case [b"replayed", now, verification, answer]:
+            return Replayed(now, verification.decode(), answer)
+    return _known(reply)
+
+
+def _known(reply: list[Any]) -> Suppressed | Words | Suspected:
+    """What the store knows that the policy must be asked again with. Raises Running, Blocked and Mismatch."""
+    match reply:
+        case [b"suppressed", now, channels]:
+            return Suppressed(now, named(channels))
+        case [b"listed", now, words]:
+            return Words(now, cast("tuple[Word, ...]", named(words)))
+        case [b"suspected", now, watch, news]:
+            return Suspected(now, watch, _fired(news))
+    raise _unstarted(reply)
+
+
+def _unstarted(reply: list[Any]) -> Exception:
+    match reply:
+        case [b"running", *_]:
+            return Running()
+        case [b"blocked", now, wait]:
+            return Blocked(now, wait)
+    return Mismatch()
+
+
+def _fired(flat: Sequence[int]) -> tuple[Fired, ...]:
+    return tuple(map(Fired, flat[::3], flat[1::3], flat[2::3]))
+
+
+def pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
+    """A flat list, two by two."""
+    return tuple(zip(flat[::2], flat[1::2], strict=True))
+
+
+def named(channels: Sequence[bytes]) -> tuple[str, ...]:
+    """Names, as text."""
+    return tuple(channel.decode() for channel in channels)

@@ -1,0 +1,247 @@
+"""Abuse: what to keep an eye on, from which numbers on it is suspicious, and what becomes of traffic that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from policies.duration import Duration, within
+from policies.model import Blocking, ChannelName, Mode, Phone, Question, Refusal, Step, Watch
+from policies.rules.finding import Finding, sift
+from policies.rules.limits import neighbourhood, network
+from policies.rules.number_type import Types
+
+Per = Literal["prefix", "range", "country", "app", "ip", "network", "device"]
+
+_OF_NUMBERS = ("prefix", "range", "country", "app")
+_OF_CLIENTS = ("ip", "network", "device")
+_POSSIBLE: Mapping[str, tuple[str, ...]] = {
+    "conversion": _OF_NUMBERS,
+    "adjacent": ("prefix",),
+    "countries": _OF_CLIENTS,
+    "range": (),
+}
+_KEYS: Mapping[str, frozenset[str]] = {
+    "conversion": frozenset({"per", "minimum", "window", "ripe", "patience", "floor", "drop", "block"}),
+    "adjacent": frozenset({"per", "amount", "window", "near", "block"}),
+    "countries": frozenset({"per", "amount", "window", "block"}),
+    "range": frozenset({"prefixes", "types"}),
+}
+
+
+def _prefix(value: object) -> object:
+    if not isinstance(value, str) or not value.removeprefix("+").isdecimal() or not value.isascii():
+        raise ValueError('not the beginning of a number: write it as in E.164 and in quotes, such as "+4470"')
+    return f"+{value.removeprefix('+')}"
+
+
+NumberPrefix = Annotated[str, BeforeValidator(_prefix, json_schema_input_type=str), Field(min_length=2, max_length=16)]
+
+
+class BlockSettings(BaseModel):
+    """How long a block holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    first: Annotated[Duration, within("1m", "31d")] = Field(43_200_000, description="The first block of a subject.")
+    growth: int = Field(2, ge=1, le=10, description="How many times longer each further one is.")
+    longest: Annotated[Duration, within("1m", "31d")] = Field(
+        604_800_000,
+        description="The longest. After as long without a new block, the next is a first one again.",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.longest < self.first:
+            raise ValueError("longest: is shorter than the first: write as much or more")
+        return self
+
+
+class FraudRule(BaseModel):
+    """One thing to keep an eye on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    measure: Literal["conversion", "adjacent", "countries", "range"] = Field(
+        description="conversion: too few codes are typed; adjacent: too many numbers of one prefix at once; countries: "
+        "one client reaches numbers in too many countries; range: the number itself."
+    )
+    per: Per | None = Field(
+        None,
+        description="Of whom: prefix (a number less its last four digits), range (less its last six), country, app; of "
+        "countries: ip, network (an IPv4 /24 or an IPv6 /48), device.",
+    )
+    mode: Mode = Field(
+        Mode.MONITOR,
+        description="monitor notes it; enforce refuses; challenge leaves only the channels of free; shadow answers as "
+        "ever and sends nothing.",
+    )
+    minimum: int = Field(50, ge=5, le=100_000, description="Of a conversion: messages that say something.")
+    amount: int = Field(40, ge=2, le=200, description="Of adjacent numbers, or of countries: how many are too many.")
+    window: Annotated[Duration, within("1m", "31d")] = Field(86_400_000, description="How far back it looks.")
+    ripe: Annotated[Duration, within("10s", "1h")] = Field(
+        180_000, description="Of a conversion: how old a message must be to count against it."
+    )
+    patience: Annotated[Duration, within("1s", "1h")] = Field(
+        30_000,
+        description="Of a conversion: with no code typed ever, younger messages count too, from this age of the first.",
+    )
+    floor: float = Field(0.1, gt=0, lt=1, description="Of a conversion: a smaller share is suspicious.")
+    drop: float = Field(
+        0.25, gt=0, lt=1, description="Of a conversion: a smaller share of what is usual here, where that is known."
+    )
+    near: int = Field(10, ge=0, le=1000, description="Of adjacent numbers: those no further apart count twice.")
+    prefixes: tuple[NumberPrefix, ...] = Field((), max_length=1000, description="Of a range: how its numbers begin.")
+    types: Types = Field(frozenset(), description="Of a range: kinds of line, as in number_types.deny.")
+    block: BlockSettings = Field(default_factory=BlockSettings, description="How long what is found holds.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        possible = _POSSIBLE[self.measure]
+        if self.per not in (possible or (None,)):
+            remedy = f"write one of {', '.join(possible)}" if possible else "leave it out"
+            raise ValueError(f"per: does not go with {self.measure}: {remedy}")
+        said = {
+            key for key, value in self if value != type(self).model_fields[key].get_default(call_default_factory=True)
+        }
+        if strange := sorted(said - _KEYS[self.measure] - {"measure", "mode"}):
+            raise ValueError(f"{strange[0]}: does not go with {self.measure}: leave it out")
+        if self.measure == "range" and not (self.prefixes or self.types):
+            raise ValueError("prefixes: a range needs them, or types: write one of the two")
+        return self
+
+
+class FraudSettings(BaseModel):
+    """What looks like abuse, and what becomes of it. Only messages that cost something to send are looked at."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], FraudRule] = Field(
+        default_factory=dict,
+        max_length=12,
+        description="What to look at, by a name that an extending policy can change.",
+    )
+    free: tuple[ChannelName, ...] = Field(
+        ("email", "whatsapp"), description="Channels that nobody earns from: all that a challenge leaves."
+    )
+    own_codes: bool = Field(
+        False,
+        description="Whether conversion counts verifications whose code the app made. True only if the app checks them "
+        "here, or reports them with feedback.",
+    )
+
+
+_REFUSAL = Refusal("fraud_suspected", "fraud", "Requests like this one look like abuse and are not served.")
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """A rule that is watched, worked out: `terms` are the last fields of its watches."""
+
+    name: str
+    measure: str
+    per: str
+    terms: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """A policy's rules, worked out."""
+
+    ranges: tuple[tuple[str, FraudRule], ...]
+    all: tuple[Eye, ...]
+    without_conversion: tuple[Eye, ...]  # for a code of the app's own, which nobody may ever check here
+    free: frozenset[str]
+
+
+def prepare(settings: FraudSettings) -> Eyes:
+    """Sort a policy's rules out, once."""
+    eyes = tuple(
+        Eye(name, rule.measure, rule.per, _terms(rule)) for name, rule in settings.rules.items() if rule.per is not None
+    )
+    others = eyes if settings.own_codes else tuple(eye for eye in eyes if eye.measure != "conversion")
+    ranges = tuple((name, rule) for name, rule in settings.rules.items() if rule.measure == "range")
+    return Eyes(ranges, eyes, others, frozenset(settings.free))
+
+
+def _terms(rule: FraudRule) -> tuple[Any, ...]:
+    conversion = rule.measure == "conversion"
+    return (
+        rule.mode,
+        rule.minimum if conversion else rule.amount,
+        rule.window,
+        rule.ripe if conversion else 0,
+        rule.patience,
+        rule.floor,
+        rule.drop,
+        rule.near if rule.measure == "adjacent" else 0,
+        Blocking(rule.block.first, rule.block.growth, rule.block.longest),
+    )
+
+
+def judge(eyes: Eyes, question: Question, steps: tuple[Step, ...]) -> Finding:
+    """Say what is to be watched, and treat a suspicion that is known already: the store's (`question.suspected`), or
+    one that the number itself gives."""
+    phone = question.phone
+    if phone is None or eyes.free.issuperset([step.channel for step in steps]):
+        return Finding(steps, "nothing that pays to pump")
+    met = [(name, rule.mode) for name, rule in eyes.ranges if _within(rule, phone)] if eyes.ranges else []
+    treatment = max([question.suspected, *(mode for _, mode in met)], key=_RANK)
+    names = tuple(name for name, _ in met)
+    if treatment is not Mode.MONITOR:
+        by = (question.suspected_by, *names) if question.suspected_by else names
+        return _treated(eyes, treatment, steps, by)
+    watches = _watches(eyes.without_conversion if question.own_code else eyes.all, question, phone)
+    said = [*(f"{name} (noted)" for name in names), *[watch.rule for watch in watches]]
+    return Finding(steps, f"watches {', '.join(said) or 'nothing'}", watches=tuple(watches), suspicions=names)
+
+
+_RANK = attrgetter("rank")
+
+
+def _treated(eyes: Eyes, mode: Mode, steps: tuple[Step, ...], by: tuple[str, ...]) -> Finding:
+    kept = steps
+    if mode is Mode.ENFORCE:
+        kept = ()
+    elif mode is Mode.CHALLENGE:
+        kept = tuple(step for step in steps if step.channel in eyes.free)
+    found = sift(steps, lambda step: step in kept, f"suspected by {', '.join(by)}: {mode}", _REFUSAL)
+    return Finding(found.steps, found.says, found.refusal, treatment=mode, suspicions=by)
+
+
+def _within(rule: FraudRule, phone: Phone) -> bool:
+    return phone.type in rule.types or phone.e164.startswith(rule.prefixes)
+
+
+def _watches(eyes: tuple[Eye, ...], question: Question, phone: Phone) -> list[Watch]:
+    """A client that is not named is nobody in particular: a rule about clients passes it over."""
+    found = []
+    for eye in eyes:
+        subject, shown = _SUBJECTS[eye.per](question, phone)
+        if subject:
+            item = _ITEMS[eye.measure](phone)
+            found.append(Watch(eye.name, question.app, eye.per, subject, item, shown, *eye.terms))
+    return found
+
+
+_SUBJECTS: Mapping[str, Callable[[Question, Phone], tuple[str, str]]] = {
+    # As with a masked number, the last digits stay hidden, one more of a prefix than it needs.
+    "prefix": lambda _, phone: (phone.prefix, f"{phone.e164[:-5]}*****"),
+    "range": lambda _, phone: (phone.range, f"{phone.e164[:-6]}******"),
+    "country": lambda _, phone: (phone.country, phone.country),
+    "app": lambda question, _: (question.app, question.app),
+    "ip": lambda question, _: (network(question.ip), "ip"),
+    "network": lambda question, _: (neighbourhood(question.ip), "network"),
+    "device": lambda question, _: (question.device, "device"),
+}
+"""What each is counted for, and how an operator sees it."""
+
+_ITEMS: Mapping[str, Callable[[Phone], str | int]] = {
+    "conversion": lambda _: "",
+    "adjacent": lambda phone: phone.place,
+    "countries": lambda phone: phone.country,
+}

@@ -1,0 +1,236 @@
+"""Recorded-style traffic in virtual time under the default preset: pumps are stopped early, and people never are."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from gateway.core.model import Verification
+from gateway.service.requests import Denied, Limited
+from tests.support.world import World
+
+Worlds = Callable[..., World]
+MOST = 60
+"""Messages that a pump may get out of the default preset."""
+
+
+CONVERSION = ("prefix-conversion", "range-conversion", "country-conversion")
+
+
+def preset(channel: str = "sms", **fraud: Any) -> dict[str, Any]:
+    """The default preset, to the United States and by one channel. `country` changes its rule about countries."""
+    if "country" in fraud:
+        fraud["rules"] = {"country-conversion": fraud.pop("country")}
+    raw = {"countries": {"allow": ["US"]}, "fallback": [{"channel": channel, "wait": "60s"}], "fraud": fraud}
+    return {"default": raw}
+
+
+def sequential(start: int = 4155550000) -> Iterator[str]:
+    """One number after the other."""
+    return (f"+1{start + n}" for n in range(9_000))
+
+
+def stepping(each: int) -> Iterator[str]:
+    """So many numbers of a prefix, then as many of the next."""
+    return (f"+1415{200 + n // each:03d}{1000 + n % each:04d}" for n in range(9_000))
+
+
+def anywhere(seed: int = 1) -> Iterator[str]:
+    """Numbers from all over the country."""
+    dice = random.Random(seed)  # noqa: S311 - a trace, no secret
+    areas = (205, 212, 303, 312, 415, 503, 617, 702, 713, 801)
+    while True:
+        yield f"+1{dice.choice(areas)}{dice.randrange(200, 900)}{dice.randrange(10_000):04d}"
+
+
+async def pumped(world: World, numbers: Iterator[str], every: float, times: int = 400) -> int:
+    """So many starts, each from an address of its own, and nobody types a code. How many messages went out."""
+    for number in range(times):
+        with suppress(Denied, Limited):
+            await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1", device=f"d{number}")
+        world.clock.forward(every)
+    await world.settle()
+    return len(world.sent)
+
+
+PUMPS = {
+    "one after the other, slowly": (sequential, 30.0),
+    "one after the other, very slowly": (sequential, 280.0),
+    "one after the other, fast": (sequential, 1.0),
+    "one after the other, at once": (sequential, 0.0),
+    "stepping over prefixes, slowly": (lambda: stepping(3), 20.0),
+    "stepping over prefixes, in forties": (lambda: stepping(15), 40.0),
+    "stepping over prefixes, fast": (lambda: stepping(3), 1.0),
+    "from all over the country, slowly": (anywhere, 35.0),
+    "from all over the country, fast": (anywhere, 0.6),
+}
+
+
+@pytest.mark.parametrize("channel", ["sms", "voice"])
+@pytest.mark.parametrize("name", PUMPS)
+async def test_a_pump_is_stopped_within_sixty_messages(worlds: Worlds, name: str, channel: str) -> None:
+    numbers, every = PUMPS[name]
+    assert await pumped(worlds(policies=preset(channel)), numbers(), every, 150) <= MOST
+
+
+async def test_without_its_rules_a_pump_would_not_be_stopped(worlds: Worlds) -> None:
+    off = dict.fromkeys((*CONVERSION, "adjacent"))
+    assert await pumped(worlds(policies=preset(rules=off)), stepping(3), 20.0, 150) == 150
+
+
+async def test_a_pump_that_types_some_codes_is_stopped_a_little_later(worlds: Worlds) -> None:
+    world, numbers = worlds(policies=preset()), anywhere()
+    for number in range(200):
+        try:
+            v = await world.start(phone=next(numbers), ip=f"2001:db8:{number:x}::1", device=f"d{number}")
+        except Denied:
+            break
+        if number % 20 == 0:
+            await world.check(v, world.code(v))
+        world.clock.forward(10)
+    assert len(world.sent) <= 80
+
+
+async def test_a_pump_that_comes_back_after_its_block_gets_less_each_time(worlds: Worlds) -> None:
+    world = worlds(policies=preset())
+    rounds = [await pumped(world, anywhere(), 30.0, 120)]
+    for hours in (12, 24, 48):
+        world.clock.forward(hours * 3600)
+        rounds.append(await pumped(world, anywhere(hours), 30.0, 120) - sum(rounds))
+    assert rounds == sorted(rounds, reverse=True)
+    assert rounds[1] <= 35
+    assert rounds[3] <= 15
+
+
+@dataclass
+class People:
+    """Starts that come by chance, codes that are typed after a while, and now and then somebody who asks again."""
+
+    world: World
+    seed: int
+    converts: float
+    refused: list[Exception] = field(default_factory=list)
+    queue: list[tuple[float, int, str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dice = random.Random(self.seed)  # noqa: S311 - a trace, no secret
+        self.begin = self.world.clock.now
+
+    def at(self, seconds: float, what: str, whom: Any = None) -> None:
+        heapq.heappush(self.queue, (seconds, len(self.queue) + self.dice.randrange(10**9), what, whom))
+
+    async def come(self, number: int, within: float, numbers: Iterator[str]) -> int:
+        """So many people in so many seconds. How many typed their code."""
+        typed = 0
+        for _ in range(number):
+            self.at(self.dice.uniform(0, within), "start", next(numbers))
+        while self.queue:
+            seconds, _, what, whom = heapq.heappop(self.queue)
+            self.world.clock.now = self.begin + int(seconds * 1000)
+            typed += await self.turn(what, whom, seconds)
+        return typed
+
+    async def turn(self, what: str, whom: Any, seconds: float) -> bool:
+        try:
+            if what == "start":
+                self.plan(await self.world.start(phone=whom, ip=f"2001:db8:{self.dice.randrange(65536):x}::1"), seconds)
+            elif what == "resend":
+                await self.world.verifications.resend("shop", whom.id, None)
+            else:
+                return (await self.world.check(whom, self.world.code(whom))).verdict == "approved"
+        except (Denied, Limited) as no:
+            self.refused.append(no)
+        return False
+
+    def plan(self, v: Verification, seconds: float) -> None:
+        types = self.dice.random() < self.converts
+        if self.dice.random() < 0.15:
+            self.at(seconds + 35, "resend", v)
+            self.at(seconds + self.dice.uniform(45, 120), "check", v)
+        elif types:
+            self.at(seconds + self.dice.uniform(10, 90), "check", v)
+
+
+@pytest.mark.parametrize(("seed", "converts"), [(1, 0.6), (2, 0.7), (3, 0.8)])
+async def test_a_launch_in_a_new_country_is_not_blocked(worlds: Worlds, seed: int, converts: float) -> None:
+    people = People(worlds(policies=preset()), seed, converts)
+    assert await people.come(300, 600, anywhere(seed)) > 150
+    assert people.refused == []
+
+
+async def test_a_launch_that_comes_all_at_once_is_not_blocked(worlds: Worlds) -> None:
+    people = People(worlds(policies=preset()), 4, 0.7)
+    await people.come(300, 25, anywhere(4))
+    assert people.refused == []
+
+
+async def test_a_preset_that_could_not_wait_for_codes_would_block_a_launch(worlds: Worlds) -> None:
+    """The twin of the two above: messages count against a country before anybody can have typed."""
+    hasty = preset(country={"ripe": "10s", "patience": "1s", "floor": 0.4})
+    people = People(worlds(policies=hasty), 1, 0.6)
+    await people.come(300, 600, anywhere(1))
+    assert people.refused
+
+
+async def unlucky(world: World) -> list[Exception]:
+    """Thirty messages a day to a country for four days, of which two are answered."""
+    people = People(world, 5, 0.0)
+    for day in range(4):
+        people.begin = world.clock.now
+        for number, phone in zip(range(30), anywhere(day), strict=False):
+            try:
+                v = await world.start(phone=phone)
+                if number in (4, 21):
+                    await world.check(v, world.code(v))
+            except Denied as no:
+                people.refused.append(no)
+            world.clock.forward(2880)
+    return people.refused
+
+
+async def test_a_country_of_few_people_and_poor_luck_is_not_blocked(worlds: Worlds) -> None:
+    assert await unlucky(worlds(policies=preset())) == []
+
+
+async def test_without_a_minimum_volume_it_would_be(worlds: Worlds) -> None:
+    assert await unlucky(worlds(policies=preset(country={"minimum": 10}))) != []
+
+
+async def test_ten_minutes_without_delivery_do_not_close_a_country_that_has_been_good(worlds: Worlds) -> None:
+    world = worlds(policies=preset())
+    people = People(world, 6, 0.8)
+    await people.come(200, 3600, anywhere(6))
+    people.begin, people.converts = world.clock.now, 0.0
+    await people.come(100, 600, anywhere(7))
+    assert people.refused == []
+
+
+async def test_a_code_of_the_apps_own_that_it_never_checks_here_closes_nothing(worlds: Worlds) -> None:
+    world, numbers = worlds(policies=preset()), anywhere()
+    for _ in range(150):
+        await world.begin(phone=next(numbers), code="482913")
+        world.clock.forward(30)
+    assert len(world.sent) >= 149
+
+
+async def test_codes_of_its_own_count_when_the_app_says_that_it_reports_them(worlds: Worlds) -> None:
+    raw = preset(own_codes=True)
+    silent, telling = worlds(policies=raw), worlds(policies=raw)
+    for world in (silent, telling):
+        numbers = anywhere()
+        for number in range(100):
+            try:
+                v = await world.start(phone=next(numbers), code="482913")
+            except Denied:
+                break
+            if world is telling and number % 3:
+                await world.verifications.feedback("shop", v.id, converted=True)
+            world.clock.forward(30)
+    assert len(silent.sent) <= MOST
+    assert len(telling.sent) == 100

@@ -1,0 +1,198 @@
+"""The watches of the store against the same in memory: any starts, at any times, with codes typed or not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from gateway.store.steps import Created, Creation, Limited, Suspected, Watched
+from gateway.store.watches import Credit
+from policies.model import Blocking, Mode, Watch
+from policies.watches import Watching
+from tests.store.drafts import Shelf, creation
+
+BLOCK = Blocking(first=5_000, growth=3, longest=60_000)
+CONVERSION = Watch(
+    "conversion", "shop", "prefix", "+1", "", "+1*", Mode.ENFORCE, 6, 60_000, ripe=1_200, patience=600, floor=0.4,
+    drop=0.5, block=BLOCK,
+)  # fmt: skip
+ADJACENT = Watch("adjacent", "shop", "prefix", "+1", 0, "+1*", Mode.ENFORCE, 7, 4_000, near=10, block=BLOCK)
+COUNTRIES = Watch("countries", "shop", "ip", "::", "US", "ip", Mode.MONITOR, 3, 10_000, block=BLOCK)
+
+Step = tuple[int, int, str, int, bool]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 90, 100, 130, 700, 1_200, 5_001, 60_001]),  # a pause
+        st.sampled_from([0, 3, 7, 14, 40, 5_000, 9_995, 9_999]),  # a place in the prefix
+        st.sampled_from(["US", "GB", "DE", "FR"]),
+        st.sampled_from([0, 0, 1, 4]),  # whose code is typed then: nobody's, this one's, that of three starts before
+        st.booleans(),  # whether a limit refuses
+    ),
+    min_size=1,
+    max_size=60,
+)
+Modes = tuple[Mode, Mode, Mode]
+MODES = st.tuples(st.sampled_from(Mode), st.sampled_from(Mode), st.sampled_from(Mode))
+
+
+def watches(place: int, country: str, modes: Modes) -> tuple[Watch, ...]:
+    plain = CONVERSION, ADJACENT._replace(item=place), COUNTRIES._replace(item=country)
+    return tuple(watch._replace(mode=mode) for watch, mode in zip(plain, modes, strict=True))
+
+
+def watched(those: Sequence[Watch]) -> tuple[Watched, ...]:
+    return tuple(Watched(watch.rule, watch, watch.item) for watch in those)
+
+
+async def asked(shelf: Shelf, those: Sequence[Watch], limited: bool) -> tuple[Any, ...]:
+    """What the store says: who treats the start, who began a block, whether it was counted."""
+    counters = [shelf.counter("full", (0, 1, False))] if limited else []
+    made = replace(creation(*counters), watched=watched(those), place=7, index="index")
+    answer = await shelf.store.create(made)
+    assert isinstance(answer, Created | Suspected | Limited)
+    by = those[answer.watch].rule if isinstance(answer, Suspected) else None
+    fired = () if isinstance(answer, Limited) else answer.fired
+    return by, {(those[f.watch].rule, f.level, f.until) for f in fired}, isinstance(answer, Created)
+
+
+def answered(model: Watching, those: Sequence[Watch], limited: bool, now: int) -> tuple[Any, ...]:
+    """What the model says."""
+    looked = model.look(those, now)
+    counted = looked.by is None and not limited
+    if counted:
+        model.count(those, now)
+    told = looked.fired if looked.by or counted else ()
+    states = [(watch, model._state(watch, now)) for watch in told]
+    return looked.by and looked.by.rule, {(w.rule, s.level, s.until) for w, s in states}, counted
+
+
+async def differ(shelf: Shelf, model: Watching, steps: Sequence[Step], modes: Modes) -> list[str]:
+    """Every start that the two treated differently."""
+    faults, begun = [], []
+    for number, (pause, place, country, typed, limited) in enumerate(steps):
+        shelf.clock.now += pause
+        those, now = watches(place, country, modes), shelf.clock.now
+        ours, theirs = answered(model, those, limited, now), await asked(shelf, those, limited)
+        if ours != theirs:
+            faults.append(f"start {number} at {now}: {ours}, and the store says {theirs}")
+        begun.append((now, those) if ours[2] else None)
+        earlier = begun[-typed] if 0 < typed <= len(begun) else None
+        if earlier:
+            model.credit(earlier[1], earlier[0])
+            await shelf.store.watches.credit(
+                7, Credit(earlier[0], tuple((w.name, w.item) for w in watched(earlier[1])))
+            )
+    return faults
+
+
+def runs(url: str, work: Callable[[Shelf], Any]) -> Any:
+    async def once() -> Any:
+        shelf = Shelf(url)
+        try:
+            return await work(shelf)
+        finally:
+            await shelf.store.close()
+
+    return asyncio.run(once())
+
+
+ENFORCED: Modes = (Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR)
+
+
+def starts(number: int, typed: Callable[[int], int], pause: int = 130, every: int = 500) -> list[Step]:
+    return [(pause, n * every % 10_000, "US", typed(n), False) for n in range(number)]
+
+
+PUMPED = starts(40, lambda n: n < 3)
+LAUNCH = starts(40, lambda n: 4 if n % 3 else 0)
+SILENT = starts(12, lambda _: 0)
+BURST = starts(12, lambda _: 0, pause=0)
+SLOW = starts(6, lambda n: int(n > 2), pause=1_200)
+USUAL = starts(20, lambda n: n % 2, pause=700)
+WORSE = [*USUAL, (60_001, 1, "US", 1, False), *starts(40, lambda n: int(n % 3 == 0), pause=700)]
+SEQUENCE = [(100, 20 + n, "US", 0, False) for n in range(12)]
+AROUND = [(100, place, "US", 0, False) for place in (9_999, 3, 500, 1_000, 1_500, 2_000)]
+EVERYWHERE = [(100, n, country, 0, n == 1) for n, country in enumerate(["US", "GB", "DE", "FR", "US"])]
+LATER = [(60_001, 1, "US", 0, False), (60_001, 2, "US", 0, False)]
+AGAIN = [*SILENT, (5_001, 1, "US", 0, False), *SILENT, *LATER, *SILENT]
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(STEPS, MODES)
+@example(PUMPED, ENFORCED)
+@example(LAUNCH, ENFORCED)
+@example(SEQUENCE, ENFORCED)
+@example(AGAIN, ENFORCED)
+@example(WORSE, ENFORCED)
+@example(AROUND, ENFORCED)
+@example(EVERYWHERE, (Mode.MONITOR, Mode.SHADOW, Mode.CHALLENGE))
+def test_the_memory_suspects_every_start_as_the_store_does(valkey: str, steps: list[Step], modes: Modes) -> None:
+    assert runs(valkey, lambda shelf: differ(shelf, Watching(), steps, modes)) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "steps"),
+    [
+        ("start + fine(w) + w.r <= now", "start <= now", LAUNCH),  # judges a message before anybody can have typed
+        ("ripe >= needed and", "ripe >= 1 and", SLOW),  # judges by the first few
+        ("now - st.b[1] >= w.p", "true", BURST),  # has no patience
+        ("local earned = st.hs >= w.n", "local earned = false and st.hs >= w.n", WORSE),  # knows nothing as usual
+        ("if close(i) or close", "if false and close", SEQUENCE),  # takes neighbours for anybody
+        ("(places[i % number + 1] - places[i]) % 10000", "places[i % number + 1] - places[i]", AROUND),
+        ("st.b, st.e, st.o = {}, {}, w.o", "st.o = w.o", AGAIN),  # what led to a block leads to the next one
+        ("w.g ^ level", "1 ^ level", AGAIN),  # blocks that do not lengthen
+        ("and 0 or st.v", "and st.v or st.v", AGAIN),  # remembers for ever
+    ],
+)  # fmt: skip
+def test_a_watch_with_a_planted_fault_is_caught(
+    valkey: str, right: str, wrong: str, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gateway.store import valkey as module
+
+    assert module._source("watches").count(right) == 1
+    monkeypatch.setattr(module, "_source", lambda name, read=module._source: read(name).replace(right, wrong))
+    assert runs(valkey, lambda shelf: differ(shelf, Watching(), steps, ENFORCED)) != []
+
+
+async def parallel(shelf: Shelf, starts: int) -> int:
+    """How many of so many simultaneous starts to a silent subject pass."""
+    watch = CONVERSION._replace(patience=0, minimum=20)
+    drafts = [replace(creation(), watched=watched([watch]), place=7, index="index") for _ in range(starts)]
+    answers = await asyncio.gather(*(shelf.store.create(draft) for draft in drafts))
+    return sum(isinstance(answer, Created) for answer in answers)
+
+
+async def test_of_many_simultaneous_starts_exactly_as_many_pass_as_the_rule_says(shelf: Shelf) -> None:
+    assert await parallel(shelf, 100) == 20
+
+
+async def test_a_tally_that_is_read_and_then_written_lets_more_pass(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = shelf.store.create
+
+    async def torn(draft: Creation) -> object:
+        """The same decision, by a look at the state and a later write of it."""
+        sends = int(await shelf.client.get(f"{shelf.prefix}:torn") or 0)
+        answer = await true(replace(draft, watched=()))
+        await shelf.client.set(f"{shelf.prefix}:torn", sends + 1)
+        return answer if sends < 20 else Suspected(answer.now, 0, ())
+
+    monkeypatch.setattr(shelf.store, "create", torn)
+    assert await parallel(shelf, 100) > 20
+
+
+async def test_what_is_known_of_a_subject_stays_small_and_goes_away(shelf: Shelf) -> None:
+    watch = CONVERSION._replace(mode=Mode.MONITOR, window=86_400_000, ripe=180_000, minimum=100_000)
+    for _ in range(300):
+        shelf.clock.now += 7_000
+        await shelf.store.create(replace(creation(), watched=watched([watch]), place=7, index="index"))
+    key = f"{shelf.prefix}:{{7}}:w:conversion"
+    assert await shelf.client.strlen(key) < 400
+    assert 0 < await shelf.client.pttl(key) <= 8 * 86_400_000
