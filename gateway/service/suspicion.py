@@ -22,6 +22,7 @@ from policies.model import Decision, Mode, Watch
 
 _NAME = 16
 """Characters of a hash that name a watch: 96 bits."""
+_PLAIN = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,18 @@ class Doubt:
 
 def slot(setup: Setup, app: str) -> Slot:
     """One for each app."""
-    index = setup.keys.name("watch", "index", app)[:_NAME]
+    index = _name(setup, "index", app)
     return Slot(setup.keys.shard(index), index)
 
 
 def watched(setup: Setup, watches: Iterable[Watch]) -> tuple[Watched, ...]:
     """What the store is to watch."""
-    return tuple(
-        Watched(setup.keys.name("watch", w.app, w.rule, w.per, w.subject)[:_NAME], w, _item(setup, w)) for w in watches
-    )
+    return tuple(Watched(_name(setup, w.app, w.rule, w.per, w.subject), w, _item(setup, w)) for w in watches)
+
+
+def _name(setup: Setup, *parts: str) -> str:
+    """What an operator can type, too: letters, digits, hyphens and underscores."""
+    return setup.keys.name("watch", *parts)[:_NAME].translate(_PLAIN)
 
 
 def _item(setup: Setup, watch: Watch) -> str | int:

@@ -104,7 +104,10 @@ def pack_body(v: Verification, locale: str) -> bytes:
             [v.phone, v.email, v.country, locale],
             v.resend_new,
             v.exhausted,
-            [[x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits, x.only] for x in v.limits],
+            [
+                [x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits, x.only]
+                for x in v.limits
+            ],
             [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
             dict(v.metadata),
             [[x.key, x.name, x.cap, x.ends, x.free] for x in v.purses],

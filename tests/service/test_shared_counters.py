@@ -101,6 +101,7 @@ def over_one_mailbox(limit: dict[str, Any]) -> dict[str, Any]:
 
 async def mail_behind_many_numbers(world: World) -> int:
     """How much mail one mailbox gets in an hour that is named beside a new number each time, by resends."""
+    refusals: set[str] = set()
     for number in range(10):
         try:
             v = await world.start(phone=f"+1415555{number:04d}", email=EMAIL)
@@ -108,8 +109,9 @@ async def mail_behind_many_numbers(world: World) -> int:
                 world.clock.forward(6)
                 await world.verifications.resend("shop", v.id, "email")
         except Limited as refused:
-            assert refused.limit == "mailbox"
+            refusals.add(refused.limit)
         await world.settle()
+    assert refusals <= {"mailbox"}
     return sum(message.to == EMAIL for message in world.sent)
 
 

@@ -10,8 +10,12 @@ import pytest
 
 from gateway.core.model import Verification
 from gateway.http import rendering
+from gateway.service import suspicion
 from gateway.service.requests import Denied, Limited, NotFound
 from gateway.store.steps import Unavailable
+from policies.destination import phone
+from policies.engine import decide
+from policies.model import Question
 from tests.support.world import EMAIL, World
 
 Worlds = Callable[..., World]
@@ -301,3 +305,11 @@ async def test_the_store_holds_no_number_of_those_that_are_watched(worlds: World
             held += key + (await world.client.dump(key) or b"")
     assert held
     assert [secret for secret in (FIRST[1:-4], FIRST[1:], NEXT[1:]) if secret.encode() in held] == []
+
+
+async def test_the_id_of_a_block_is_plain_whatever_it_is_of(worlds: Worlds) -> None:
+    setup = worlds().setup
+    watches = decide(setup.policies["default"], Question("shop", "login", phone(FIRST))).watches
+    many = [watch._replace(subject=str(n)) for n in range(200) for watch in watches]
+    assert {len(each.name) for each in suspicion.watched(setup, many)} == {16}
+    assert not set("".join(each.name for each in suspicion.watched(setup, many))) & set("+/=")
