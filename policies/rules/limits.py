@@ -211,7 +211,7 @@ def neighbourhood(ip: str) -> str:
         return ""
     if "." in client:
         return f"{client.rpartition('.')[0]}.0/24"
-    return f"{IPv6Address(int(IPv6Address(client[:-3])) >> 80 << 80)}/48"
+    return f"{IPv6Address(int(IPv6Address(client.partition('/')[0])) >> 80 << 80)}/48"
 
 
 @lru_cache(maxsize=4096)
