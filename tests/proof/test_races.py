@@ -19,6 +19,7 @@ import pytest
 from channels.contract import Message, Receipt
 from gateway.service.engine import Engine
 from gateway.service.reports import Reports
+from gateway.store.steps import Claimed
 from gateway.worker import Worker
 from tests.proof.planted import TriesAgain
 from tests.store.drafts import CODE, HOUR, Shelf, creation, wrongs
@@ -163,8 +164,45 @@ async def test_a_timer_and_a_failed_report_at_once_send_one_message(valkey: str)
         assert await sends_of_a_collision(valkey, Engine) == [1] * 40
 
 
-async def test_a_timer_that_is_applied_to_what_others_have_done_sends_twice(valkey: str) -> None:
-    for _ in range(20):  # it takes one that comes between another's claim and its commit
-        if any(count > 1 for count in await sends_of_a_collision(valkey, TriesAgain)):
-            return
-    pytest.fail("the mistake was not noticed")
+async def sends_around_a_claim(valkey: str, engine: type[Engine], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The same with nothing left to chance: all reports come between the other process's claim and its commits, and
+    the messages that they lead to are still under way then."""
+    async with World(valkey) as one, World(valkey, prefix=one.prefix, keys=one.keys, clock=one.clock) as other:
+        other.engine = engine(other.setup)
+        other.worker = Worker(other.setup, other.engine)
+        started = [await one.start(phone=f"+141555502{number:02d}") for number in range(8)]
+        gate, reports, claim = asyncio.Event(), list[asyncio.Task[Any]](), other.store.claim
+
+        async def held(message: Message) -> Receipt:
+            await gate.wait()
+            return Receipt(message.reference)
+
+        async def claimed(lease: int, batch: int) -> Claimed:
+            found = await claim(lease, batch)
+            if not reports:
+                reports.extend(asyncio.create_task(one.report(v, 1, "failed:no_channel")) for v in started)
+                while one.engine.in_flight < len(started):
+                    await asyncio.sleep(0.001)
+            return found
+
+        one.one.scripts = [held] * len(started)
+        monkeypatch.setattr(other.store, "claim", claimed)
+        one.clock.forward(31)
+        await other.worker.tick()
+        gate.set()
+        await asyncio.gather(*reports)
+        await other.settle()
+        seconds = Counter(m.reference for m in (*one.sent, *other.sent) if not m.reference.endswith(".1"))
+        return [seconds[f"{v.id}.2"] for v in started]
+
+
+async def test_a_report_between_a_claim_and_its_commit_sends_one_message(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await sends_around_a_claim(valkey, Engine, monkeypatch) == [1] * 8
+
+
+async def test_a_timer_that_is_applied_to_what_others_have_done_sends_twice(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await sends_around_a_claim(valkey, TriesAgain, monkeypatch) == [2] * 8
