@@ -107,6 +107,7 @@ class Link:
         self._closed = True
         if self._connecting:
             self._connecting.cancel()
+            await asyncio.wait([self._connecting])  # so that no half-open connection is left behind
         if self._wire:
             await self._wire.close()
 
@@ -135,13 +136,13 @@ class Link:
 
     async def _connected(self) -> Wire:
         """The wire, once there is one: all who need it wait for the same attempt."""
-        if self._closed:
-            raise Away("closed")
         if self._waiting >= self._most:
             raise Full("too many calls under way")
         self._waiting += 1
         try:
             while self._wire is None:
+                if self._closed:
+                    raise Away("closed")
                 if self._connecting is None:
                     self._connecting = asyncio.create_task(self._connect())
                     self._connecting.add_done_callback(self._settled)

@@ -8,9 +8,11 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.store import address
 from gateway.store import link as links
 from gateway.store.address import Tls
 from gateway.store.link import Link, Script, connect
@@ -177,6 +179,35 @@ async def test_closing_while_it_connects_lets_those_go_who_wait(valkey: str) -> 
         await asyncio.sleep(0.01)
         await link.close()
         assert await asyncio.gather(*waiting) == ["Away"] * 5
+
+
+async def test_closing_just_as_it_has_connected_does_not_connect_anew(
+    valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, opened, closing = connect(valkey), [], list[asyncio.Task[None]]()
+
+    async def close_at_once(*given: Any, **how: Any) -> Wire:
+        opened.append(await address.open_wire(*given, **how))
+        asyncio.get_running_loop().call_soon(lambda: closing.append(asyncio.create_task(link.close())))
+        return opened[-1]
+
+    monkeypatch.setattr(links, "open_wire", close_at_once)
+    assert await own_reply(link) == "Away"
+    await asyncio.gather(*closing)
+    assert len(opened) == 1
+
+
+async def test_who_has_closed_leaves_no_attempt_to_connect_behind(valkey: str) -> None:
+    async with Weather(valkey, swallow=True) as weather:
+        link = connect(f"redis://127.0.0.1:{weather.port}", timeout=5)
+        waiting = asyncio.create_task(own_reply(link))
+        while not weather.connections:  # noqa: ASYNC110 - a proxy that tells nobody
+            await asyncio.sleep(0.001)
+        before = link._connecting
+        await link.close()
+        assert before is not None
+        assert before.done()
+        assert await waiting == "Away"
 
 
 async def test_what_may_have_run_is_never_sent_again(valkey: str) -> None:

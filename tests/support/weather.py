@@ -34,12 +34,12 @@ class Weather:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        await asyncio.sleep(0.005)  # whoever was let in last must have begun, to be ended
+        await _rounds()  # whoever was let in last must have begun, to be ended
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._server.wait_closed()
-        await asyncio.sleep(0.02)  # what was aborted is closed in the loop's next rounds
+        await _rounds()  # what was aborted is closed in the loop's next rounds
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -92,3 +92,9 @@ class Weather:
             await writer.drain()
             if told == self.cut_after:
                 return
+
+
+async def _rounds() -> None:
+    """Let the loop go round: a time says little of that where the machine is busy, and each step takes one round."""
+    for _ in range(20):
+        await asyncio.sleep(0.0005)
