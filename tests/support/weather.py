@@ -86,11 +86,11 @@ class Weather:
             if self.swallow:
                 continue
             if self.cut_after >= 0:
-                data = data[: self.cut_after - told]
+                data = data[: max(0, self.cut_after - told)]  # a connection may have had more than that already
             told += len(data)
             writer.write(data)
             await writer.drain()
-            if told == self.cut_after:
+            if 0 <= self.cut_after <= told:
                 return
 
 
