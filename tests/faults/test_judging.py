@@ -94,5 +94,18 @@ def test_who_was_dead_or_stopped_need_not_answer_and_all_others_must() -> None:
     assert broken(history([*events, *earlier])) == ["honest: start of g1 was not answered"]
 
 
+def test_a_stopped_process_may_send_what_it_had_at_hand_and_no_more() -> None:
+    def sent(at: int, process: str, number: int = 1) -> Event:
+        return replace(SENT, at=at, facts={**SENT.facts, "ref": f"{V}.{number}", "process": process})
+
+    stop = [Event(1_010, "pause", {"process": "g1"}), Event(5_000, "up", {"process": "g1"})]
+    taken_over = [*started(), *stop, sent(4_600, "g2")]
+    assert broken(history([*taken_over, sent(5_050, "g1")])) == []
+    twice = broken(history([*taken_over, sent(5_900, "g1")]))
+    assert [told.partition(":")[0] for told in twice] == ["not_sent_twice", "not_sent_twice"]
+    many = broken(history([*taken_over, *(sent(5_050 + n, "g1") for n in range(11))]))
+    assert many == ["last_words: 11 messages of a process that had been stopped"]
+
+
 def test_there_are_rules_of_both_kinds() -> None:
     assert {"honest", "alive_or_over", "one_approval", "no_send_after_the_end"} <= {rule.__name__ for rule in RULES}
