@@ -68,10 +68,15 @@ def last_words(history: History) -> list[Event]:
     found = []
     for down, up in _stops(history):
         others = {e.ref for e in history.of("send") if down.at <= e.at <= up.at + _AWAKE and e.process != up.process}
-        ended = {id_ for id_, kept in history.kept.items() if not kept.stored.verification.pending}
         waking = (e for e in history.of("send") if e.process == up.process and up.at <= e.at <= up.at + _AWAKE)
-        found += [e for e in waking if e.ref in others or e.ref.rpartition(".")[0] in ended]
+        found += [e for e in waking if e.ref in others or _over(history, e)]
     return found
+
+
+def _over(history: History, send: Event) -> bool:
+    kept = history.kept.get(send.ref.rpartition(".")[0])
+    ended = kept.stored.verification.ended_at if kept else None
+    return kept is not None and ended is not None and send.at > ended - kept.zero
 
 
 def _stops(history: History) -> Iterator[tuple[Event, Event]]:
