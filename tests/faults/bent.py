@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 
 from gateway import cli
-from gateway.http import app
+from gateway.http import opening
 from gateway.store.steps import Created, Creation, Unavailable
 from tests.proof import planted
 
@@ -23,7 +23,7 @@ class Careless(planted.ReadThenWrite):
 
 if __name__ == "__main__":
     if os.environ["FAULTS_MISTAKE"] == "careless":
-        app.Store = Careless  # type: ignore[misc]
+        opening.Store = Careless  # type: ignore[misc]
     else:
         planted.plant(os.environ["FAULTS_MISTAKE"])
     cli.main()
