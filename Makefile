@@ -8,6 +8,7 @@ SOAK_SEEDS ?= 100000
 SOAK_FROM ?= 0
 SOAK_JOBS ?= 2
 SOAK_EXAMPLES ?= 500
+SOAK_FAULTS ?= 20
 SOAK_ROUNDS ?= 200
 
 # The command of a checkout, as `pip install .` makes it elsewhere.
@@ -23,7 +24,7 @@ help:
 	@echo "make check  formatting, lint, types, import rules, configuration, dashboards"
 	@echo "make fix    format, and mend what the linter can mend"
 	@echo "make bench  measure start and check against two baselines in the same run"
-	@echo "make soak   the simulation and the model at length: SOAK_SEEDS=1000000 SOAK_FROM=0 SOAK_EXAMPLES=1000"
+	@echo "make soak   simulation, model, kills, faults and fuzzing at length: SOAK_SEEDS=1000000 SOAK_FROM=0 SOAK_EXAMPLES=1000"
 	@echo "make lock   resolve the dependencies again into requirements*.lock"
 
 $(VENV)/bin/python:
@@ -66,6 +67,8 @@ soak: $(VENV)/.dev
 	@$(BIN)/python -m tests.simulation.run --seeds $(SOAK_FROM):$$(($(SOAK_FROM) + $(SOAK_SEEDS))) --jobs $(SOAK_JOBS)
 	@MODEL_EXAMPLES=$(SOAK_EXAMPLES) MODEL_STEPS=60 $(BIN)/python -m pytest tests/model
 	@PROOF_ROUNDS=$(SOAK_ROUNDS) $(BIN)/python -m pytest tests/proof
+	@FAULT_ROUNDS=$(SOAK_FAULTS) OVERLOAD_SECONDS=60 $(BIN)/python -m pytest -s tests/faults
+	@FUZZ_EXAMPLES=$(SOAK_EXAMPLES) FUZZ_CALLBACKS=$(SOAK_EXAMPLES) FUZZ_FILES=20000 $(BIN)/python -m pytest tests/fuzz
 
 lock: $(VENV)/.dev
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock

@@ -129,6 +129,16 @@ class ServerSettings(_Section):
         1, ge=1, le=64, description="Processes that serve on this port; one for each core, beside those of the store."
     )
     max_body: int = Field(65_536, ge=1024, le=1_048_576, description="Bytes of a request's body, at the most.")
+    starts: int = Field(
+        128,
+        ge=1,
+        le=100_000,
+        description="Starts and resends being worked on at once in this process; more is answered with 503, so that "
+        "checks have their turn.",
+    )
+    connections: int = Field(
+        10_000, ge=16, le=1_000_000, description="Connections that are open at once; one more is answered with 503."
+    )
 
 
 class MetricsSettings(_Section):

@@ -48,7 +48,7 @@ def application(surface: Surface, more: Sequence[Route] = ()) -> Starlette:
         routes=every,
         middleware=[
             Middleware(Observation, surface=surface, templates=templates),
-            Middleware(Direct, start=native.start, check=native.check),
+            Middleware(Direct, start=native.start, check=native.check, room=surface.room),
         ],
         exception_handlers=EXCEPTION_HANDLERS,
     )

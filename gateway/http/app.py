@@ -24,7 +24,9 @@ from gateway.guard.standing import Band, Terms
 from gateway.http import carriers
 from gateway.http.api import application
 from gateway.http.carriers import Carriers
+from gateway.http.direct import START
 from gateway.http.opening import open_store
+from gateway.http.room import Room
 from gateway.http.surface import Surface
 from gateway.service import App, Engine, Setup, Verifications, trial
 from gateway.service.erasure import Erasure
@@ -47,6 +49,9 @@ from gateway.telemetry.traffic import TrafficFile
 from gateway.worker import Worker
 from policies import destination
 from policies.engine import RULES
+
+_SILENCE = 10.0
+"""Seconds between two log lines that say that starts are refused."""
 
 
 class Draining:
@@ -72,6 +77,7 @@ class Frame:
     switches: Switches
     mail: MailHosts
     vigilance: Vigilance
+    room: Room
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,7 @@ class Gateway:
         self.prices = Prices(wired.setup, self.engine)
         self._frame = frame
         self._retiring: set[asyncio.Task[None]] = set()
+        self._told = -_SILENCE  # when overload was last told of
         self._switch(wired)
 
     @property
@@ -137,6 +144,19 @@ class Gateway:
             await asyncio.sleep(PAUSE)
             await Blocks(self._wired.setup).try_sweep()
 
+    @property
+    def room(self) -> Room:
+        """For the starts that are worked on at once."""
+        return self._frame.room
+
+    def turned_away(self) -> None:
+        """Count a start that was refused for want of room, before it became a request, and say so once in a while."""
+        self._frame.metrics.http(START, 503, 0.0)
+        now = time.monotonic()
+        if now - self._told >= _SILENCE:
+            self._told = now
+            self.log.warning("gateway.overloaded", route=START, in_flight=self.engine.in_flight)
+
     def reloaded(self, result: str) -> None:
         """Count a reload: loaded, or refused."""
         self._frame.metrics.reloaded(result)
@@ -159,6 +179,7 @@ class Gateway:
 
     def _switch(self, wired: Wired) -> None:
         self._wired = wired
+        self._frame.room.most = wired.settings.config.server.starts
         policies = wired.settings.policies
         weak = {name for name, policy in policies.items() if policy.settings.code.allow_weak_codes}
         self._frame.metrics.policies({name: policy.revision for name, policy in policies.items()}, weak)
@@ -187,8 +208,8 @@ async def compose(
     log = structlog.get_logger()
     store = await open_store(settings, store_url, metrics, log)
     judge = Judge(_terms(settings.config.ordering), metrics, log)
-    mail = MailHosts(metrics.mail_asked)
-    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), mail, Vigilance())
+    mail, room = MailHosts(metrics.mail_asked), Room(settings.config.server.starts)
+    frame = Frame(store, metrics, log, own_url, Draining(), judge, Switches(), mail, Vigilance(), room)
     wired = await _wired(frame, settings, None)
     await frame.switches.try_refresh(wired.setup)
     gathering = Gathering(registry, peers) if peers else None
@@ -237,6 +258,7 @@ def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine:
             api_keys={digest: owner.app for digest, owner in settings.api_keys.items()},
             public_url=setup.callback_base,
             trusted_proxies=settings.config.server.trusted_proxies,
+            room=frame.room,
             max_body=settings.config.server.max_body,
             readiness=lambda: _problems(frame.store, made),
             draining=frame.draining,

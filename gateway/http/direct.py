@@ -13,10 +13,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.http.problems import CAUSES, answer
+from gateway.http.room import Room
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 START = "/v1/verifications"
+EXPECTED = "expected"
+"""In the state of a request for which a place is kept in the room."""
 _CHECK = "/check"
 _EXPECTED = tuple(CAUSES)
 
@@ -24,13 +27,16 @@ _EXPECTED = tuple(CAUSES)
 class Direct:
     """An ASGI application: the two calls, and everything else by `app`."""
 
-    def __init__(self, app: ASGIApp, start: Endpoint, check: Endpoint) -> None:
+    def __init__(self, app: ASGIApp, start: Endpoint, check: Endpoint, room: Room) -> None:
         self._app = app
+        self._room = room
         self._start = start
         self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoint(scope)
+        if scope.get("state", {}).pop(EXPECTED, False):
+            self._room.arrived()
         if endpoint is None:
             await self._app(scope, receive, send)
             return

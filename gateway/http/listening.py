@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -15,6 +17,10 @@ from starlette.types import ASGIApp
 from gateway.http.protocol import Bounded
 
 _BACKLOG = 2048
+_OTHER_FILES = 1_024
+"""Files and connections that a process has open beside those of its callers, at the most."""
+_UNREAD = 30_000
+"""Milliseconds after which the kernel ends a connection whose peer takes nothing of what it was sent."""
 _SPREADS = sys.platform == "linux"
 """Whether the kernel spreads connections over the sockets of one address; elsewhere the newest of them has all."""
 
@@ -34,8 +40,8 @@ class Addresses:
 class Listener(uvicorn.Server):
     """A uvicorn server that leaves the process's signals to whoever runs it: there are two of them in one process."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(_uvicorn(app))
+    def __init__(self, app: ASGIApp, http: Callable[..., Bounded]) -> None:
+        super().__init__(_uvicorn(app, http))
         self.up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -45,6 +51,15 @@ class Listener(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def allow_files(connections: int) -> None:
+    """Let the process have as many connections as it may: the limit that a shell sets is mostly for 1,024 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def bound(host: str, port: int, section: str) -> socket.socket:
@@ -89,14 +104,16 @@ def _socket(host: str) -> socket.socket:
     # with its protocol named, asyncio turns Nagle's algorithm off; without, answers may wait 40 ms
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; connections have it from the socket that they came in by
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD)
     return listening
 
 
-def _uvicorn(app: ASGIApp) -> uvicorn.Config:
+def _uvicorn(app: ASGIApp, http: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http=Bounded,
+        http=http,
         interface="asgi3",  # told, since a method would be taken for the older one
         ws="none",
         lifespan="off",

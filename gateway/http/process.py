@@ -9,10 +9,12 @@ import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from gateway.config import Settings, load
 from gateway.http.app import Gateway, compose
-from gateway.http.listening import Listener
+from gateway.http.listening import Listener, allow_files
+from gateway.http.protocol import Bounded, Door
 from gateway.http.reload import Reloads
 from gateway.store import embedded
 from gateway.telemetry.gathering import Peers
@@ -76,11 +78,9 @@ async def serve(settings: Settings, place: Place, announce: Callable[[], None]) 
     reloads = Reloads(gateway, lambda: load(settings.path, os.environ), post.loaded if post else None)
     orders = Orders()
     _obey(orders, reloads, post)
-    listeners = {Listener(gateway.app): place.api}
-    if place.metrics:
-        listeners[Listener(gateway.metrics)] = place.metrics
+    listeners = _listeners(settings, place, gateway)
     serving = [asyncio.create_task(listener.serve(sockets=[bound])) for listener, bound in listeners.items()]
-    work = [gateway.worker.run(), gateway.prices.run(), reloads.run(), gateway.watch()]
+    work = [gateway.worker.run(), gateway.prices.run(), reloads.run(), gateway.watch(), gateway.room.watch()]
     if gateway.gathering:
         work.append(gateway.gathering.run())
     tasks = [asyncio.create_task(each) for each in work]
@@ -104,6 +104,17 @@ async def serve(settings: Settings, place: Place, announce: Callable[[], None]) 
             task.cancel()
         reloads.close()
         await gateway.close()
+
+
+def _listeners(settings: Settings, place: Place, gateway: Gateway) -> dict[Listener, socket.socket]:
+    """The API's, and the one for metrics."""
+    most = settings.config.server.connections
+    allow_files(most)
+    door = Door(gateway.room, gateway.turned_away)
+    listeners = {Listener(gateway.app, partial(Bounded, most=most, door=door)): place.api}
+    if place.metrics:
+        listeners[Listener(gateway.metrics, partial(Bounded, most=most))] = place.metrics
+    return listeners
 
 
 def _obey(orders: Orders, reloads: Reloads, post: Post | None) -> None:

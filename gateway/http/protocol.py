@@ -1,15 +1,22 @@
-"""uvicorn's HTTP protocol with two bounds that it lacks: how long a request's head may be, and how long it may take."""
+"""uvicorn's HTTP protocol with bounds that it lacks: how many connections there may be, how long a request's head may
+be, and how long it may take."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import cast
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.http.direct import EXPECTED, START
 from gateway.http.problems import KINDS, TYPE
+from gateway.http.room import Room
 
+_START = START.encode()
 LARGEST_HEAD = 32_768
 """Bytes of a request line and its headers, at the most. Ours have a few hundred."""
 SLOWEST_HEAD = 10.0
@@ -22,23 +29,73 @@ def _problem(status: str, code: str) -> bytes:
     said = {"type": TYPE + code, "title": kind.title, "status": kind.status, "detail": kind.detail, "code": code}
     body = json.dumps(said).encode()
     head = f"HTTP/1.1 {kind.status} {status}\r\ncontent-type: application/problem+json\r\n"
+    head += "retry-after: 1\r\n" if kind.status == 503 else ""
     return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where starts come in. `turned_away` is told of each for which there is no room."""
+
+    room: Room
+    turned_away: Callable[[], None]
+
+
+class _Answered:
+    """Stands where uvicorn looks for the request under way, when it was answered before it became one."""
+
+    response_complete = True
+    keep_alive = False
+    message_event = asyncio.Event()
 
 
 _TOO_LARGE = _problem("Request Header Fields Too Large", "head_too_large")
 _NO_HTTP = _problem("Bad Request", "malformed_http")
+_FULL = _problem("Service Unavailable", "overloaded")
+
+
+def _no_room() -> bytes:
+    """A whole answer, as every request gets it. Written by hand: it is what must cost least."""
+    id_ = str(uuid4()).encode()
+    return b"%srequest-id: %s\r\n\r\n%s%s%s" % (_NO_ROOM_HEAD, id_, _NO_ROOM_BODY, id_, _NO_ROOM_END)
+
+
+def _parts() -> tuple[bytes, bytes, bytes]:
+    kind = KINDS["overloaded"]
+    said = {"type": TYPE + "overloaded", "title": kind.title, "status": kind.status, "detail": kind.detail}
+    body, end = json.dumps({**said, "code": "overloaded", "instance": "urn:uuid:"}).encode()[:-2], b'"}'
+    head = (
+        f"HTTP/1.1 {kind.status} Service Unavailable\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(body) + 36 + len(end)}\r\nretry-after: 1\r\ncache-control: no-store\r\n"
+        "x-content-type-options: nosniff\r\n"
+    )
+    return head.encode(), body, end
+
+
+_NO_ROOM_HEAD, _NO_ROOM_BODY, _NO_ROOM_END = _parts()
 
 
 class Bounded(HttpToolsProtocol):
-    """One connection."""
+    """One connection, of `most` at once. A start for which there is no room is answered as soon as its head has come:
+    to make a request of it would cost ten times as much, and others would wait for that."""
 
     _head = 0
     _reading_head = True
     _deadline: asyncio.TimerHandle | None = None
 
+    _answered = False
+
+    def __init__(self, *how: Any, most: int, door: Door | None = None, **more: Any) -> None:
+        super().__init__(*how, **more)
+        self._most = most
+        self._door = door
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
-        self._expect_head()
+        if len(self.connections) > self._most:
+            self._refuse(_FULL)
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
@@ -48,24 +105,43 @@ class Bounded(HttpToolsProtocol):
         if self._reading_head:
             self._head += len(data)
             if self._head > LARGEST_HEAD + 65_536:  # one read may hold a head and the start of its body
-                self._refuse()
+                self._refuse(_TOO_LARGE)
                 return
+            if self._deadline is None:  # not first when a request begins: blank lines may come before it for ever
+                self._expect_head()
         super().data_received(data)
         if self._reading_head and self._head > LARGEST_HEAD:
-            self._refuse()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        if self._deadline is None:
-            self._expect_head()
+            self._refuse(_TOO_LARGE)
+        if self._answered:  # and not all of it has come
+            self.transport.close()
 
     def on_headers_complete(self) -> None:
         self._head_is_here()
+        if self._door and self.url == _START and self.parser.get_method() == b"POST" and self._idle:
+            if self._door.room.full:
+                self._turn_away(self._door)
+                return
+            self._door.room.expect()
+            self.scope["state"][EXPECTED] = True
         super().on_headers_complete()
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _turn_away(self, door: Door) -> None:
+        door.turned_away()
+        self.cycle = cast("RequestResponseCycle", _Answered)
+        if self.parser.should_keep_alive() and not self.transport.is_closing():
+            self._answered = True
+            self.transport.write(_no_room())
+            self.on_response_complete()
+        else:
+            self._refuse(_FULL)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._head, self._reading_head = 0, True
+        self._head, self._reading_head, self._answered = 0, True, False
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(SLOWEST_HEAD, self.transport.close)
@@ -80,7 +156,7 @@ class Bounded(HttpToolsProtocol):
         self.transport.write(_NO_HTTP)
         self.transport.close()
 
-    def _refuse(self) -> None:
+    def _refuse(self, answer: bytes) -> None:
         if not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+            self.transport.write(answer)
             self.transport.close()

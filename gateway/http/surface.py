@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.core.machine import Pace
+from gateway.http.room import Room
 from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
 from gateway.service.reports import Reports
@@ -36,6 +37,7 @@ class Surface:
     readiness: Callable[[], Awaitable[list[str]]]  # what is not ready, in words fit for anybody; empty when all is
     draining: Callable[[], bool]  # true from the moment the process was told to stop: no new messages then
     version: str
+    room: Room = field(default_factory=lambda: Room(128))  # for the starts and resends that are worked on
     trusted_proxies: tuple[str, ...] = ()  # networks whose X-Forwarded-For is believed
     max_body: int = 65_536  # bytes
     body_seconds: float = 10.0  # a body that isn't whole by then is refused
