@@ -1,4 +1,4 @@
-"""A process that does everything an app can ask for and kills itself at a numbered step, and the app that asks again."""
+"""A process that does whatever an app can ask for and kills itself at a numbered step, and an app that asks again."""
 
 from __future__ import annotations
 

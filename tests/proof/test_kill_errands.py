@@ -1,5 +1,5 @@
-"""A process killed between any two steps of anything that an app can ask for: what was told stays true, and whoever asks
-again gets what it asked for."""
+"""A process killed between any two steps of anything that an app can ask for: what was told stays true, and whoever
+asks again gets what it asked for."""
 
 from __future__ import annotations
 
