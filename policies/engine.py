@@ -49,6 +49,7 @@ class Policy:
     mailboxes: email.Mailboxes
     eyes: fraud.Eyes
     guesses: GuessBudget
+    shadows: frozenset[str]  # the rules that only note what they would have done
 
 
 def _number_type(policy: Policy, question: Question, steps: tuple[Step, ...]) -> Finding:
@@ -128,6 +129,7 @@ def compile_policy(
         mailboxes=email.prepare(settings.email, disposable, contents),
         eyes=fraud.prepare(settings.fraud),
         guesses=code.budget(settings.guesses),
+        shadows=_shadows(settings),
     )
 
 
@@ -138,7 +140,7 @@ def decide(policy: Policy, question: Question) -> Decision:
     notes: list[Note] = []
     for name, judge in RULES:
         found = judge(policy, question, steps)
-        shadow = _in_shadow(policy, name)
+        shadow = name in policy.shadows
         notes.append(Note(name, found.says, refused=found.refusal is not None, shadow=shadow))
         if shadow:
             continue
@@ -174,11 +176,10 @@ def _all(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(chain.from_iterable(parts))
 
 
-def _in_shadow(policy: Policy, rule: str) -> bool:
-    settings = policy.settings
+def _shadows(settings: PolicySettings) -> frozenset[str]:
     shadows = {
         "country": settings.countries.shadow,
         "number_type": settings.number_types.shadow,
         "lists": settings.lists.shadow,
     }
-    return shadows.get(rule, False)
+    return frozenset(rule for rule, shadow in shadows.items() if shadow)

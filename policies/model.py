@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
@@ -175,19 +175,21 @@ class Counts(StrEnum):
     SENDS = "sends"  # every message that goes out, the automatic fallback included
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """At most `amount` in any `window`, for one subject. The store counts; the policy only says what."""
 
     name: str
     scope: str  # what the counter is shared within, already resolved: "", an app's name, or "app/policy"
     per: str  # the dimensions, joined: "destination", "ip", "ip+country"
-    subject: str = field(repr=False)  # the value of those dimensions, numbers in the clear: seal before storing
+    subject: str  # the value of those dimensions, numbers in the clear: seal before storing
     amount: int
     window: int  # milliseconds
     counts: Counts = Counts.STARTS
     shadow: bool = False  # count and report, never refuse
     waits: tuple[int, ...] = ()  # not empty: in place of the amount, how long the next one waits after each before
+
+    def __repr__(self) -> str:
+        return f"Limit({self.name}, {self.scope!r}, {self.per})"  # without its subject
 
 
 class Cap(NamedTuple):

@@ -105,8 +105,11 @@ class Guarded:
         if waited:
             await self._sleep(waited)
         try:
-            async with asyncio.timeout(self._patience - waited):
-                await self._room.acquire()
+            if self._room.locked():
+                async with asyncio.timeout(self._patience - waited):
+                    await self._room.acquire()
+            else:
+                await self._room.acquire()  # at once: nobody waits
         except TimeoutError:
             raise SendError(ErrorClass.THROTTLED, "no-room") from None
         self._count(1)

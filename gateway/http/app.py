@@ -205,7 +205,7 @@ async def compose(
     registry = CollectorRegistry()
     metrics = Metrics(registry, _labels(settings), version())
     metrics.restarted(restarts)
-    log = structlog.get_logger()
+    log = structlog.get_logger().bind()  # a lazy logger is made anew for every line
     store = await open_store(settings, store_url, metrics, log)
     judge = Judge(_terms(settings.config.ordering), metrics, log)
     mail, room = MailHosts(metrics.mail_asked), Room(settings.config.server.starts)

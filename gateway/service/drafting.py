@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gateway.core import codes
 from gateway.core.keys import new_id
-from gateway.core.model import Attempt, AttemptStatus, SendLimit, Status, Verification
+from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Status, Verification
 from gateway.service import erasure, lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
 from gateway.service.engine import Reseal, sent_to
 from gateway.service.requests import Check, Destinations, Start
@@ -51,8 +51,8 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
     )
     groups, kept = _group(setup, request.app, decision, to)
     opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
-    v = _verification(verification, request, decision, to, kept, now)
-    v = v._replace(opt_outs=opt_outs, purses=spending.purses(setup, decision, now))
+    purses = spending.purses(setup, decision, now)
+    v = _verification(verification, request, decision, to, now, limits=kept, opt_outs=opt_outs, purses=purses)
     locale = request.locale or app.locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = setup.keys.name("limit", "guesses", request.app, to.target)
@@ -211,7 +211,15 @@ def _counter(setup: Setup, key: str, limits: list[Limit]) -> Counter:
 
 
 def _verification(
-    verification: str, request: Start, decision: Decision, to: Destinations, limits: tuple[SendLimit, ...], now: int
+    verification: str,
+    request: Start,
+    decision: Decision,
+    to: Destinations,
+    now: int,
+    *,
+    limits: tuple[SendLimit, ...],
+    opt_outs: OptOuts,
+    purses: tuple[Purse, ...],
 ) -> Verification:
     step = decision.steps[0]
     first = step.providers[0]
@@ -235,6 +243,8 @@ def _verification(
         country=to.phone.country if to.phone else "",
         resend_new=decision.code.resend == "new",
         limits=limits,
+        opt_outs=opt_outs,
         metadata=request.metadata,
+        purses=purses,
         shadow=decision.treatment is Mode.SHADOW,
     )

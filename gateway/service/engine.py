@@ -111,7 +111,7 @@ class Engine:
         for _ in range(_COMMIT_TRIES):
             before, now, since = stored.verification, self._setup.store.now(), self._setup.store.elapsed()
             turn = machine.apply(before, event, now, self._setup.pace)
-            if turn == (before, ()):
+            if turn[0] is before and not turn[1]:
                 return Turned(stored, None)
             turn, result = await self._write(stored, event, turn, now, by_person, reseal)
             if isinstance(result, Committed):

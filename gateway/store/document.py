@@ -93,7 +93,8 @@ def unpack_secrets(data: bytes) -> Secrets:
 
 
 def pack_body(v: Verification, locale: str) -> bytes:
-    """Everything that no script needs. Times are relative to the creation, which the store's clock decides."""
+    """Everything that no script needs. Times are relative to the creation, which the store's clock decides. Named
+    tuples are packed as lists of their fields, in the order in which their classes name them."""
     return pack(
         [
             v.purpose,
@@ -104,13 +105,10 @@ def pack_body(v: Verification, locale: str) -> bytes:
             [v.phone, v.email, v.country, locale],
             v.resend_new,
             v.exhausted,
-            [
-                [x.key, x.name, x.amount, x.window, x.shadow, x.starts, x.most, x.longest, x.waits, x.only]
-                for x in v.limits
-            ],
-            [v.opt_outs.phone, v.opt_outs.email, v.opt_outs.stops],
+            v.limits,
+            v.opt_outs,
             dict(v.metadata),
-            [[x.key, x.name, x.cap, x.ends, x.free] for x in v.purses],
+            v.purses,
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.core.model import Purse, Status
@@ -36,8 +37,7 @@ class Rule(NamedTuple):
         return max(self.amount, len(self.waits))
 
 
-@dataclass(frozen=True, slots=True)
-class Counter:
+class Counter(NamedTuple):
     """One list of times, shared by all the limits on the same subject."""
 
     key: str
@@ -45,10 +45,17 @@ class Counter:
     most: int = 1  # times to remember, for whoever else counts here
     longest: int = 1  # ms to remember them
 
-    def packed(self) -> list[object]:
-        most = max(self.most, *(rule.reach for rule in self.rules))
-        window = max(self.longest, *(rule.window for rule in self.rules))
-        return [most, window, [[rule.amount, rule.window, int(rule.shadow), rule.waits] for rule in self.rules]]
+    @property
+    def packed(self) -> tuple[object, ...]:
+        return _packed(self.rules, self.most, self.longest)
+
+
+@lru_cache(maxsize=1024)
+def _packed(rules: tuple[Rule, ...], most: int, longest: int) -> tuple[object, ...]:
+    """Whose counter it is stands in the key: there are as many of these as there are limits in policies."""
+    most = max(most, *(rule.reach for rule in rules))
+    window = max(longest, *(rule.window for rule in rules))
+    return most, window, tuple((rule.amount, rule.window, int(rule.shadow), rule.waits) for rule in rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +69,14 @@ class Idempotency:
     busy: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """Channels to look for in a record of opt-outs."""
 
     key: str
     channels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListLook:
+class ListLook(NamedTuple):
     """What a record of a list is taken to say of one destination, by the entries that cover it."""
 
     key: str
@@ -95,8 +100,7 @@ class Mark:
         return [self.channels, self.reason, self.life]
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(NamedTuple):
     """Money in every one of these purses: `reserve` is refused where it would exceed a cap; `change`, to what was
     reserved before, never is. In millionths; `now` is when, in ms."""
 
@@ -110,8 +114,7 @@ class Spend:
         return [self.reserve, self.change, caps]
 
 
-@dataclass(frozen=True, slots=True)
-class Paid:
+class Paid(NamedTuple):
     """What became of a Spend: what each purse now holds, and which came to 80% of their cap for the first time."""
 
     spent: tuple[int, ...] = ()
@@ -214,8 +217,7 @@ class Suppressed:
     channels: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(NamedTuple):
     now: int
     shadows: tuple[tuple[int, int], ...]  # (counter, rule) of the shadow limits that would have refused
     again: int = 0  # when a person may ask again; ms
@@ -362,8 +364,7 @@ class Misshapen(Exception):
     letters: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """A commit: from the version that was read to what the machine made of it."""
 
     id: str
@@ -379,8 +380,7 @@ class Change:
     spend: Spend | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     now: int
     shadows: tuple[tuple[int, int], ...] = ()
     suppressed: tuple[str, ...] = ()  # of the channels that were looked for

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from policies.model import Cap, Limit, Mode, Refusal, Step, Watch
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """The answer of one rule. `says` goes to the decision log, so it holds no full number or address."""
 
     steps: tuple[Step, ...]

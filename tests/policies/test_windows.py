@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -45,7 +44,7 @@ def said(reserved: Reserved) -> tuple[str | None, int, set[str]]:
 
 
 async def asked(shelf: Shelf, groups: Sequence[tuple[str, Sequence[Rule]]]) -> tuple[str | None, int, set[str]]:
-    counters = (replace(shelf.counter(subject, *rules), most=4, longest=60_000) for subject, rules in groups)
+    counters = (shelf.counter(subject, *rules)._replace(most=4, longest=60_000) for subject, rules in groups)
     answer = await shelf.store.create(creation(*counters))
     assert isinstance(answer, Created | Limited)
     shadows = {f"{counter}.{rule}" for counter, rule in answer.shadows}

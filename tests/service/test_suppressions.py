@@ -356,8 +356,8 @@ class LooksFirst(Store):
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited:
         standing = await self._standing(change.looks)
-        found = await super().commit(replace(change, looks=()))
-        return replace(found, suppressed=standing) if isinstance(found, Committed) else found
+        found = await super().commit(change._replace(looks=()))
+        return found._replace(suppressed=standing) if isinstance(found, Committed) else found
 
     async def _standing(self, looks: tuple[Look, ...]) -> tuple[str, ...]:
         entries: list[Suppression] = []

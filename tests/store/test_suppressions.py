@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gateway.store.steps import Committed, Created, Look, Mark, Suppressed, Suppression
 from tests.store.drafts import DAY, HOUR, Shelf, change, creation, repeat
 from tests.store.test_round_trips import watching
@@ -92,7 +90,7 @@ async def test_a_commit_remembers_one_opt_out_and_says_what_else_stands(shelf: S
     await shelf.store.create(made)
     wanted = change(made, 1, shelf.counter("d", (9, HOUR, False)), due=1)
     looks, marks = (Look(key(shelf, "mail"), ("email",)),), (Mark(key(shelf), ("sms",), "vendor", HOUR),)
-    found = await shelf.store.commit(replace(wanted, looks=looks, marks=marks))
+    found = await shelf.store.commit(wanted._replace(looks=looks, marks=marks))
     assert isinstance(found, Committed)
     assert found.suppressed == ("email",)
     assert await shelf.store.suppressions(key(shelf)) == [
@@ -103,5 +101,5 @@ async def test_a_commit_remembers_one_opt_out_and_says_what_else_stands(shelf: S
 async def test_a_commit_that_comes_too_late_remembers_nothing(shelf: Shelf) -> None:
     made = creation()
     await shelf.store.create(made)
-    await shelf.store.commit(replace(change(made, 7, due=1), marks=(Mark(key(shelf), ("sms",), "vendor", HOUR),)))
+    await shelf.store.commit(change(made, 7, due=1)._replace(marks=(Mark(key(shelf), ("sms",), "vendor", HOUR),)))
     assert await shelf.store.suppressions(key(shelf)) == []
