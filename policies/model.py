@@ -174,6 +174,8 @@ class Counts(StrEnum):
     STARTS = "starts"  # what a person asks for: starts, and resends where the destination is counted
     SENDS = "sends"  # every message that goes out, the automatic fallback included
 
+    __hash__ = str.__hash__  # an enum's own is written in Python, and limits are looked up by this all the time
+
 
 class Limit(NamedTuple):
     """At most `amount` in any `window`, for one subject. The store counts; the policy only says what."""

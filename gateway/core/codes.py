@@ -30,7 +30,10 @@ def normalise(typed: str) -> str:
     """
     if len(typed) > MAX_INPUT:
         raise Malformed(f"a code has at most {MAX_INPUT} characters, with its separators")
-    plain = "".join(_ascii_digit(c) for c in typed.translate(_SEPARATORS)).upper()
+    plain = typed.translate(_SEPARATORS)
+    if not plain.isascii():
+        plain = "".join(map(_ascii_digit, plain))
+    plain = plain.upper()
     if not _CODE.fullmatch(plain):
         raise Malformed("a code is 4 to 10 digits or Latin letters")
     return plain

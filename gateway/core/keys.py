@@ -47,6 +47,13 @@ def _unb64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
+def _continued(begun: blake2b, data: bytes) -> bytes:
+    """The digest of what was read so far, the key included, and this."""
+    state = begun.copy()
+    state.update(data)
+    return state.digest()
+
+
 def new_id(shard: int, randbytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
     """A verification id: its shard and 128 random bits."""
     return ID_PREFIX + _b64(bytes([shard]) + randbytes(_ID_RANDOM))
@@ -126,8 +133,10 @@ class Keyring:
         return self._mac(purpose, "\x1f".join(parts).encode("utf-8", "surrogatepass"))
 
     def hashes(self, purpose: str, of: str, texts: Iterable[str]) -> tuple[bytes, ...]:
-        """`hashed` for each of many texts that belong to one thing."""
-        return tuple(self.hashed(purpose, of, text) for text in texts)
+        """`hashed` for each of many texts that belong to one thing, which is read once."""
+        begun = self._lookup[purpose].copy()
+        begun.update(f"{of}\x1f".encode("utf-8", "surrogatepass"))
+        return tuple(_continued(begun, text.encode("utf-8", "surrogatepass")) for text in texts)
 
     def name(self, purpose: str, *parts: str) -> str:
         """`hashed` as the 22 characters that a key of the store is named by."""
@@ -142,9 +151,7 @@ class Keyring:
         return self._shards(target)
 
     def _mac(self, purpose: str, data: bytes) -> bytes:
-        keyed = self._lookup[purpose].copy()  # a copy of the state that has read the key
-        keyed.update(data)
-        return keyed.digest()
+        return _continued(self._lookup[purpose], data)
 
     def _name(self, purpose: str, parts: tuple[str, ...]) -> str:
         return binascii.b2a_base64(self.hashed(purpose, *parts), newline=False)[:22].decode("ascii")

@@ -13,6 +13,7 @@ from json import JSONEncoder
 from typing import Any, TextIO
 
 import structlog
+from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor
 
 from gateway.telemetry.redaction import HIDDEN, anything, exception, one_line, secret, text
@@ -96,9 +97,21 @@ def _renderer(layout: str, stream: TextIO) -> Processor:
     terminal = stream.isatty()
     if layout == "json" or (layout == "auto" and not terminal):
         # ASCII only: line ends, ANSI sequences and bidi marks can't leave their string.
-        encode = JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":")).encode
-        return lambda _logger, _method, event: encode(event)
+        return lambda _logger, _method, event: _json(event)
     return Console(colors=terminal)
+
+
+_THOROUGH = JSONEncoder(ensure_ascii=True, check_circular=False, separators=(",", ":"))
+
+
+def _json(line: EventDict) -> str:
+    """One object in printable ASCII: by the faster encoder, unless there is what it can't write (half a surrogate) or
+    would leave as it is (DEL)."""
+    try:
+        written = to_json(line, ensure_ascii=True)
+    except (PydanticSerializationError, UnicodeError):
+        return _THOROUGH.encode(line)
+    return _THOROUGH.encode(line) if b"\x7f" in written else written.decode("ascii")
 
 
 class Console:

@@ -74,7 +74,7 @@ def _scalar(value: object) -> object:
 def _inside(value: Mapping[object, object] | Iterable[object], depth: int) -> object:
     if isinstance(value, Mapping):
         return {text(str(name)): anything(str(name), item, depth + 1) for name, item in value.items()}
-    return [anything("", item, depth + 1) for item in value]
+    return [text(item) if type(item) is str else anything("", item, depth + 1) for item in value]
 
 
 def exception(error: BaseException, depth: int = 0) -> dict[str, object]:

@@ -235,3 +235,12 @@ def test_a_full_disk_loses_the_line_and_not_the_request(capfd: pytest.CaptureFix
     log.info("attempt.sent")
     logging.getLogger("vendor").warning("to %s", NUMBER)
     assert NUMBER not in "".join(capfd.readouterr())
+
+
+def test_the_two_encoders_write_the_same_line() -> None:
+    """One is fast and the other can write everything: which of them wrote a line is nobody's business."""
+    odd = ["plain", "é", "\u202e", "\x1b[0m", "\x00", "\n", '"\\', "😀", "\x7f", "\ud800"]
+    for text in odd:
+        line = {"event": text, text: [text, {"a": text}], "n": 10**30, "f": 0.25, "t": True, "x": None}
+        assert logs._json(line) == logs._THOROUGH.encode(line)
+        assert logs._json(line).isprintable()
