@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from channels.contract import ErrorClass, SendError
 from channels.providers._reading import json_object
 from channels.remedies import Remedies
-from channels.transport import Reply
+
+if TYPE_CHECKING:  # an HTTP client is a tenth of the memory, and only some providers have one
+    from channels.transport import Reply
 
 TABLE = "what-goes-wrong-and-what-to-do"
 """The heading of every provider's page under which the remedies stand."""
