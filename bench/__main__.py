@@ -42,7 +42,7 @@ class Measure:
 
 def config(folder: Path, store: str) -> Path:
     """A gateway with everything on: limits, sealing, metrics, logs, timers; and a provider that sends nothing."""
-    sms = [{"channel": "sms", "wait": "30s"}]
+    sms = [{"channel": "sms", "wait": "5m"}]
     text = {
         "mode": "development",
         "server": {"port": PORTS["gateway"]},
@@ -70,11 +70,9 @@ def config(folder: Path, store: str) -> Path:
 
 
 @contextmanager
-def server(name: str, command: list[str], env: dict[str, str]) -> Iterator[int]:
-    """A server pinned to its core, answering on its port; gives its process id."""
-    process = subprocess.Popen(
-        ["taskset", "-c", str(SERVER_CORE), *command], env={**os.environ, **env}, stdout=subprocess.DEVNULL
-    )
+def server(name: str, command: list[str], env: dict[str, str], cores: str = str(SERVER_CORE)) -> Iterator[int]:
+    """A server pinned to its cores, answering on its port; gives its process id."""
+    process = subprocess.Popen(["taskset", "-c", cores, *command], env={**os.environ, **env}, stdout=subprocess.DEVNULL)
     try:
         _until_open(PORTS[name], process)
         yield process.pid
