@@ -142,6 +142,10 @@ class Engine:
         refused, reason = self._refusal(turn[0], result, by_person)
         if by_person:
             raise refused
+        if other := limiting.elsewhere(stored.verification, event, now, self._setup.pace, turn, result):
+            done, result = await self._reserve(stored, other, now, by_person, None)
+            if isinstance(result, Committed | Conflict):
+                return done, result
         done, result = await self._reserve(stored, machine.bar(turn, reason), now, by_person, None)
         if not isinstance(result, Committed | Conflict):
             raise Unavailable("a commit that asks for nothing was refused")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from gateway.core import machine
 from gateway.core.model import SendLimit, Verification
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
-from gateway.store.steps import Counter, Rule
+from gateway.store.steps import Capped, Counter, Rule
 from gateway.store.steps import Limited as StoreLimited
 from policies import waits
 from policies.model import Limit
@@ -26,10 +27,33 @@ def counters(v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
 
 def refused(setup: Setup, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:
     """The refusal that the store's answer stands for, counted and logged."""
-    limit = list(_groups(v, sends_only=sends_only).values())[result.counter][result.rule]
+    limit = _limit(v, result, sends_only=sends_only)
     setup.metrics.limited(v.policy, limit.name, False)
     setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit=limit.name)
     return limited(limit, result.wait)
+
+
+def elsewhere(
+    v: Verification,
+    event: machine.Event,
+    now: int,
+    pace: machine.Pace,
+    turn: machine.Turn,
+    result: StoreLimited | Capped,
+) -> machine.Turn | None:
+    """The fallback's turn without the ways to an address whose own limit has refused, and no limit of the first
+    message's: or else whoever uses up a mailbox's limits would take away the call after it. None when none is left."""
+    limit = _limit(turn[0], result, sends_only=True) if isinstance(result, StoreLimited) else None
+    if limit is None or not limit.only:
+        return None
+    steps = tuple(s._replace(providers=()) if limit.counts(s.channel) else s for s in v.steps)
+    turned, effects = machine.apply(v._replace(steps=steps), event, now, pace)
+    found = any(isinstance(effect, machine.Send) for effect in effects)
+    return (turned._replace(steps=v.steps), effects) if found else None
+
+
+def _limit(v: Verification, result: StoreLimited, *, sends_only: bool) -> SendLimit:
+    return list(_groups(v, sends_only=sends_only).values())[result.counter][result.rule]
 
 
 def limited(limit: Limit | SendLimit, wait: int) -> Limited:

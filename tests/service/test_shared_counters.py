@@ -150,3 +150,15 @@ async def test_a_mailbox_has_one_counter_whether_it_comes_first_or_second(worlds
     for to in ({"email": EMAIL}, {"phone": "+14155550099", "email": EMAIL, "channels": ("sms", "email")}):
         with pytest.raises(Limited):
             await world.begin(**to)
+
+
+async def test_a_mailbox_that_may_have_no_more_does_not_take_away_the_call_after_it(worlds: Worlds) -> None:
+    steps = [{"channel": channel, "wait": "30s"} for channel in ("sms", "email", "voice")]
+    policy = {**over_one_mailbox({**ANYONE, "amount": 2})["default"], "fallback": steps}
+    world = worlds(policies={"default": policy})
+    v = await world.start(phone="+14155550199", email=EMAIL)
+    await world.start(email=EMAIL)  # and with that it has had its two
+    await world.after(31)
+    v = await world.verifications.read("shop", v.id)
+    assert [(a.channel, str(a.status)) for a in v.attempts] == [("sms", "silent"), ("voice", "sent")]
+    assert (v.exhausted, [step.channel for step in v.steps if step.providers]) == (False, ["sms", "email", "voice"])
