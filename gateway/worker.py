@@ -91,6 +91,9 @@ class Worker:
         except Unavailable as fault:
             setup.log.warning("store.failed", operation="sweep", fault=str(fault))
             return
+        except Exception as fault:  # noqa: BLE001 - as in a round: what can't be swept must not end the timers' loop
+            setup.log.error("timer.failed", fault=type(fault).__name__)
+            return
         self._cursor = swept.cursor
         for verification in swept.armed:
             setup.metrics.orphan()

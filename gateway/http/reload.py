@@ -138,10 +138,14 @@ def held(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]
 
 
 def _impossible(running: Settings, wanted: Settings) -> Iterator[Fault]:
-    """What would harm whoever waits for a code: in development the simulator is no fault, so a gateway in production
-    would send to it; and of a sealing key in another's place, nothing that the other has sealed could be opened."""
+    """What would harm whoever waits for a code, or pays for it: in development the simulator is no fault, so a gateway
+    in production would send to it; what was spent in one currency is not known in another, so that caps would begin
+    anew; and of a sealing key in another's place, nothing that the other has sealed could be opened."""
     if running.config.mode != wanted.config.mode:
         yield Fault(0, "mode", f"it runs in {running.config.mode}", "start it anew, or write the mode that it runs in")
+    if (currency := running.config.spend.currency) != wanted.config.spend.currency:
+        remedy = f"start it anew, and caps begin their running periods anew as well; or write {currency}"
+        yield Fault(0, "spend.currency", f"it runs in {currency}, and what was spent is reckoned in it", remedy)
     for id_, key in wanted.sealing.items():
         if running.sealing.get(id_, key) != key:
             problem = f"another key runs under the id {id_}, and what it has sealed could no longer be opened"

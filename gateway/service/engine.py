@@ -165,11 +165,13 @@ class Engine:
         return turn, result
 
     def _only_free(self, v: Verification, event: Event, now: int) -> machine.Turn:
-        """The turn that the event makes where only what is free may go on."""
+        """The turn that the event makes where only what is free may go on. The next may find money again: a vendor may
+        have named a lower price meanwhile."""
         try:
-            return machine.apply(spending.only_free(v), event, now, self._setup.pace)
+            turned, effects = machine.apply(spending.only_free(v), event, now, self._setup.pace)
         except machine.Unreachable:
             return v, ()
+        return turned._replace(steps=v.steps), effects
 
     def _refusal(self, v: Verification, result: StoreLimited | Capped, by_person: bool) -> tuple[Limited | Denied, str]:
         """What a person is told, and what the journal is."""

@@ -15,11 +15,12 @@ from policies.rules.spend import free
 
 def purses(setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
     """The purses of a verification that begins now, one for each cap. A purse is named by whom it belongs to and its
-    period, and not by its amount: whoever edits a cap hands nobody a fresh one, and policies share what they spend."""
-    found = []
+    period, and not by its amount: whoever edits a cap hands nobody a fresh one, and policies share what they spend. The
+    currency is in the name: what was spent in another is no number of this one."""
+    found, currency = [], setup.tariff.currency
     for cap in decision.caps:
         began, ends = bounds(cap.period, now)
-        name = setup.keys.name("spend", cap.per, cap.subject, cap.period, str(began))
+        name = setup.keys.name("spend", currency, cap.per, cap.subject, cap.period, str(began))
         key = setup.store.purse_key(setup.keys.shard(name), name)
         last = ends + decision.code.expiry + setup.times.tombstone  # until then a report may still name a price
         found.append(Purse(key, cap.name, cap.amount, last, cap.then == "free"))

@@ -362,6 +362,25 @@ async def test_a_sweep_outlives_a_store_that_is_away(world: World, monkeypatch: 
     assert world.logged[-1] == {"operation": "sweep", "fault": "sweep: ConnectionError", "event": "store.failed"}
 
 
+async def test_a_sweep_that_fails_in_any_other_way_does_not_end_the_timers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = []
+
+    async def strange(*_: object) -> None:
+        swept.append(world.clock.now)
+        if len(swept) == 2:
+            world.worker.stop()
+        raise ValueError("what no store answers")
+
+    monkeypatch.setattr(world.store, "sweep", strange)
+    monkeypatch.setattr(world.worker, "_poll", 0.001)
+    monkeypatch.setattr(world.worker, "_sweep", 0)
+    await world.worker.run()
+    assert len(swept) == 2
+    assert {"fault": "ValueError", "event": "timer.failed"} in world.logged
+
+
 class Stalled(Store):
     """A store whose answers to a commit are read long after they came: the process stood still meanwhile."""
 

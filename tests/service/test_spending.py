@@ -226,12 +226,43 @@ async def test_where_the_cap_leaves_what_is_free_the_fallback_goes_on_by_email(w
     await world.after(31)
     v = await world.verifications.read("shop", v.id)
     assert [a.channel for a in v.attempts] == ["sms", "email"]
-    await world.verifications.resend("shop", v.id, None)
-    await world.settle()
+    for _ in range(2):
+        await world.verifications.resend("shop", v.id, None)
+        await world.settle()
     v = await world.verifications.read("shop", v.id)
-    assert [a.channel for a in v.attempts] == ["sms", "email", "email"]
+    assert [a.channel for a in v.attempts] == ["sms", "email", "sms", "email"], "another SMS is within the cap"
     with pytest.raises(Denied):
         await world.verifications.resend("shop", v.id, "voice")
+
+
+async def test_where_money_comes_back_what_is_paid_may_go_on_again(worlds: Worlds) -> None:
+    world = make(worlds, "0.22 USD", then="free")
+    v = await world.start(email=EMAIL, phone=PHONE)
+    await world.after(31)
+    stored, _ = await world.store.read(v.id)
+    await world.engine.turn(stored, machine.Priced(1, Cost(CENT, "USD")))
+    await world.verifications.resend("shop", v.id, "voice")
+    await world.settle()
+    v = await world.verifications.read("shop", v.id)
+    assert [a.channel for a in v.attempts] == ["sms", "email", "voice"]
+    assert await spent(world) == CENT + CALL
+
+
+async def test_what_was_spent_in_one_currency_is_no_number_of_another(worlds: Worlds) -> None:
+    rupees = Tariff("INR", {"USD": Decimal(80)}, {key: {"": price * 80} for (key, price) in _prices()})
+    world = make(worlds, "0.05 USD")
+    await world.start()
+    other = worlds(
+        policies={"default": policy("0.05 USD")}, tariff=rupees, prefix=world.prefix, keys=world.keys, clock=world.clock
+    )
+    await other.start()
+    for full in (world, other):
+        with pytest.raises(Denied):
+            await full.start()
+
+
+def _prices() -> list[tuple[tuple[str, str], int]]:
+    return [(key, by_country[""]) for key, by_country in TARIFF.prices.items()]
 
 
 async def test_one_apps_cap_is_not_anothers(worlds: Worlds) -> None:

@@ -300,6 +300,17 @@ async def test_the_mode_is_not_changed_while_it_runs(panel: Panel) -> None:
     assert faults == [f"{panel.file}: mode: it runs in development. Start it anew, or write the mode that it runs in."]
 
 
+async def test_the_currency_of_caps_is_not_changed_while_it_runs(panel: Panel) -> None:
+    assert not await panel.reload(spend={"currency": "INR", "rates": {"USD": 83}})
+    assert panel.entry("configuration.refused")["faults"] == [
+        (
+            f"{panel.file}: spend.currency: it runs in USD, and what was spent is reckoned in it. Start it anew, and "
+            "caps begin their running periods anew as well; or write USD."
+        )
+    ]
+    assert await panel.reload(spend={"currency": "USD", "rates": {"INR": 0.012}})
+
+
 async def test_the_record_is_switched_on_and_off(panel: Panel, tmp_path: Path) -> None:
     file = tmp_path / "traffic.jsonl"
     await panel.start()
