@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from policies.model import Mode, Watch
 
@@ -67,13 +68,14 @@ class Watching:
         """Before a start: which blocks stand, and which begin now."""
         found = [(watch, self._state(watch, now)) for watch in watches]
         standing = [watch for watch, state in found if now < state.until]
-        fired = [watch for watch, state in found if now >= state.until and suspicious(watch, state, now)]
+        verdicts = {_key(w): suspicious(w, state, now) for w, state in found if now >= state.until}
+        fired = [watch for watch, _ in found if verdicts.get(_key(watch))]
         told = [watch for watch, _ in found if watch in standing or watch in fired]
         harshest = max(told, key=lambda watch: watch.mode.rank, default=None)
         if harshest is None or harshest.mode is Mode.MONITOR:
             return Looked(None, tuple(fired), tuple(standing))
         for watch in fired:
-            block(watch, self._state(watch, now), now)
+            block(watch, self._state(watch, now), verdicts[_key(watch)], now)
         return Looked(harshest, tuple(fired))
 
     def count(self, watches: Iterable[Watch], now: int) -> None:
@@ -82,8 +84,8 @@ class Watching:
             state = self._state(watch, now)
             if now < state.until:
                 continue
-            if suspicious(watch, state, now):
-                block(watch, state, now)
+            if verdict := suspicious(watch, state, now):
+                block(watch, state, verdict, now)
             else:
                 _count(watch, state, now)
 
@@ -111,7 +113,15 @@ class Watching:
         self._sweep_at = max(4096, 2 * len(self._states))
 
 
-def suspicious(watch: Watch, state: State, now: int) -> bool:
+class Verdict(IntEnum):
+    """What is thought of a subject."""
+
+    FINE = 0
+    HELD = 1  # too few have answered so far: nobody goes on until its messages are old enough to tell
+    GUILTY = 2
+
+
+def suspicious(watch: Watch, state: State, now: int) -> Verdict:
     """Whether what is known of the subject looks like abuse."""
     level = _level(watch, state, now)
     needed = max(min(watch.minimum, FEWEST), watch.minimum >> level)
@@ -119,21 +129,24 @@ def suspicious(watch: Watch, state: State, now: int) -> bool:
         tidy(watch, state, now)
         return _converts_too_little(watch, state, needed, now)
     state.items = [entry for entry in state.items if entry[1] > now - watch.window]
-    return crowd([item for item, _ in state.items], watch.near) >= needed
+    crowded = crowd([item for item, _ in state.items], watch.near) >= needed
+    return Verdict.GUILTY if crowded else Verdict.FINE
 
 
-def _converts_too_little(watch: Watch, state: State, needed: int, now: int) -> bool:
-    sends = approved = ripe = 0
+def _converts_too_little(watch: Watch, state: State, needed: int, now: int) -> Verdict:
+    sends = approved = ripe = young = 0
     for bucket in state.buckets:
         sends += bucket.sends
         approved += bucket.approved
-        ripe += bucket.sends if _ripe(watch, bucket.start, now) else bucket.approved
+        ripe += bucket.sends if _older(watch, bucket.start, watch.ripe, now) else bucket.approved
+        young += bucket.sends if _older(watch, bucket.start, watch.patience, now) else bucket.approved
     usual = state.usual
-    if approved == 0 and usual[1] == 0 and sends >= needed and now - state.buckets[0].start >= watch.patience:
-        return True
     earned = usual[0] >= watch.minimum and usual[1] >= watch.floor * usual[0]
     bar = watch.drop * usual[1] / usual[0] if earned else watch.floor
-    return ripe >= needed and approved < bar * ripe
+    if ripe >= needed and approved < bar * ripe:
+        return Verdict.GUILTY
+    silent = approved == 0 and usual[1] == 0 and sends >= needed and now - state.buckets[0].start >= watch.patience
+    return Verdict.HELD if silent or (young >= needed and approved < bar * young) else Verdict.FINE
 
 
 def crowd(items: Sequence[str | int], near: int) -> int:
@@ -146,24 +159,27 @@ def crowd(items: Sequence[str | int], near: int) -> int:
     return len(places) + sum(behind or ahead for behind, ahead in zip([*close[-1:], *close[:-1]], close, strict=True))
 
 
-def block(watch: Watch, state: State, now: int) -> None:
-    """Begin a block. What led to it is forgotten, so that its end is a new beginning; what is usual is not."""
+def block(watch: Watch, state: State, verdict: Verdict, now: int) -> None:
+    """Begin a block. What led to it is forgotten, so that its end is a new beginning; what is usual is not. Nothing is
+    forgotten of what is only held, and codes that are typed in the meantime count."""
     level = _level(watch, state, now)
-    state.until = now + min(watch.block.longest, watch.block.first * watch.block.growth**level)
-    state.level = min(level + 1, MOST_LEVEL)
-    state.buckets, state.items = [], []
+    if verdict is Verdict.HELD:
+        state.until, state.level = state.buckets[-1].start + _fine(watch) + max(watch.ripe, watch.patience), level
+    else:
+        state.until = now + min(watch.block.longest, watch.block.first * watch.block.growth**level)
+        state.level = min(level + 1, MOST_LEVEL)
+        state.buckets, state.items = [], []
     state.ends = max(now + kept(watch), state.until + watch.block.longest)
 
 
 def tidy(watch: Watch, state: State, now: int) -> None:
     """Merge ripe buckets of one twelfth of the window, and move what has left the window to what is usual."""
-    coarse = max(1, watch.window // PARTS)
     left: list[Bucket] = []
     sends, approved = state.usual
     for bucket in state.buckets:
         if bucket.start + watch.window <= now:
             sends, approved = sends + bucket.sends, approved + bucket.approved
-        elif left and left[-1].start // coarse == bucket.start // coarse and _ripe(watch, bucket.start, now):
+        elif left and _alike(watch, left[-1], bucket, now):
             left[-1].sends += bucket.sends
             left[-1].approved += bucket.approved
         else:
@@ -171,6 +187,11 @@ def tidy(watch: Watch, state: State, now: int) -> None:
     while sends > REMEMBERED:
         sends, approved = sends // 2, approved // 2
     state.buckets, state.usual = left, (sends, approved)
+
+
+def _alike(watch: Watch, one: Bucket, other: Bucket, now: int) -> bool:
+    coarse = max(1, watch.window // PARTS)
+    return one.start // coarse == other.start // coarse and _older(watch, other.start, watch.ripe, now)
 
 
 def _count(watch: Watch, state: State, now: int) -> None:
@@ -195,8 +216,9 @@ def _level(watch: Watch, state: State, now: int) -> int:
     return 0 if now >= state.until + watch.block.longest else state.level
 
 
-def _ripe(watch: Watch, start: int, now: int) -> bool:
-    return start + _fine(watch) + watch.ripe <= now
+def _older(watch: Watch, start: int, age: int, now: int) -> bool:
+    """Whether all of a bucket is as old as that."""
+    return start + _fine(watch) + age <= now
 
 
 def _fine(watch: Watch) -> int:

@@ -349,7 +349,11 @@ class Block(BaseModel):
     rule: str = Field(description="The rule of the policy that found it.")
     per: str = Field(description="What is blocked: a prefix, a range, a country, the app, a client.")
     subject: str = Field(description="Which one, as far as it may be shown.", examples=["+9198765*****"])
-    repeated: int = Field(ge=1, description="Blocks in a row, this one included: each is longer than the last.")
+    repeated: int = Field(
+        ge=0,
+        description="Blocks in a row, this one included: each is longer than the last. 0: a subject that is only held "
+        "for minutes, until its messages are old enough to tell.",
+    )
     since: Time
     expires_at: Time
 

@@ -288,6 +288,7 @@ class Engine:
             if self._draining and next_attempt:
                 await self._release([stored.verification.id])  # the next message is another process's
                 return
+        await suspicion.unsent(self._setup, stored.verification)
 
     def _too_late(self, since: float) -> bool:
         """Whether this process stood still, or waited for the store, for so much of its lease that another one may be

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from channels.contract import REMEDIES, Remedy
 from gateway.core.machine import Accepted
 from gateway.core.model import Attempt, Verification
 from gateway.service.requests import NotFound
@@ -20,6 +21,8 @@ from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown,
 from gateway.store.watches import Block, Credit
 from policies.model import Decision, Mode, Watch
 
+_OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is Remedy.NEXT_PROVIDER)
+"""Reasons that say nothing of the number."""
 _NAME = 16
 """Characters of a hash that name a watch: 96 bits."""
 _PLAIN = str.maketrans("+/", "-_")
@@ -114,7 +117,7 @@ def found(setup: Setup, watches: tuple[Watch, ...], fired: Iterable[Fired]) -> N
     """Count and log the blocks that a start has brought about."""
     for news in fired:
         watch = watches[news.watch]
-        event = "added" if news.level == 1 else "lengthened"
+        event = "held" if news.level == 0 else "added" if news.level == 1 else "lengthened"
         setup.metrics.block(watch.rule, event)
         setup.log.warning(
             f"block.{event}",
@@ -142,6 +145,18 @@ async def feedback(setup: Setup, v: Verification) -> None:
     except Unknown:
         raise NotFound from None
     await _credit(setup, v.app, credit, v.id)
+
+
+async def unsent(setup: Setup, v: Verification) -> None:
+    """Tell the watches that a verification counts for nothing, because no provider was able to take any message of it:
+    nobody earns from that, and nobody could answer. Never raises: it is a hint."""
+    if not v.exhausted or not all(attempt.reason in _OURS and not attempt.message_id for attempt in v.attempts):
+        return
+    try:
+        credit = await setup.store.watches.feedback(v.id, v.app)
+    except (Unavailable, Unknown):
+        return
+    await _credit(setup, v.app, replace(credit, unsent=True), v.id)
 
 
 async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> None:

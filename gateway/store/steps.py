@@ -193,7 +193,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A watch, by its place, found something. `level` is 1 for a subject's first block; `until` in ms."""
+    """A watch, by its place, found something. `level` is 1 for a subject's first block, 0 while it is only held.
+    `until` in ms."""
 
     watch: int
     level: int

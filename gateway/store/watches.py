@@ -38,10 +38,12 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """The watches that a verification was counted under, by name and item, and when it began."""
+    """The watches that a verification was counted under, by name and item, and when it began. `unsent` takes it out of
+    the count, instead of saying that its code was typed."""
 
     at: int
     watched: tuple[tuple[str, str | int], ...]
+    unsent: bool = False
 
 
 class Watches:
@@ -52,9 +54,10 @@ class Watches:
         self._key = key
 
     async def credit(self, shard: int, credit: Credit) -> None:
-        """Tell the watches, which lie in that shard, that the code of a verification was typed."""
+        """Tell the watches, which lie in that shard, what became of a verification."""
         keys = [self._key(shard, "w:" + name) for name, _ in credit.watched]
-        await self._run("credit", keys, {"at": credit.at, "items": [item for _, item in credit.watched]})
+        items = [item for _, item in credit.watched]
+        await self._run("credit", keys, {"at": credit.at, "items": items, "unsent": credit.unsent})
 
     async def feedback(self, verification: str, app: str) -> Credit:
         """What there is to credit when an app says that a code was typed: once. Raises Unknown."""

@@ -145,6 +145,11 @@ EVENTS: tuple[Event, ...] = (
         Event(f"block.{event}", level, meaning, ("rule", "per", "subject", "mode", "number", "until"))
         for event, level, meaning in (
             (
+                "held",
+                "warning",
+                "Too few answer so far: a subject is held back until its messages are old enough to tell.",
+            ),
+            (
                 "added",
                 "warning",
                 "A rule against abuse has begun a block. Number counts those in a row; until is in ms.",

@@ -96,7 +96,7 @@ class Metrics:
         self._families.suspicions.of(rule, mode).inc()
 
     def block(self, rule: str, event: str) -> None:
-        """`event` is added, lengthened, lifted or expired."""
+        """`event` is held, added, lengthened, lifted or expired."""
         self._families.blocks.of(rule, event).inc()
 
     def blocks(self, app: str, number: int) -> None:

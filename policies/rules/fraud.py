@@ -88,7 +88,7 @@ class FraudRule(BaseModel):
     )
     patience: Annotated[Duration, within("1s", "1h")] = Field(
         30_000,
-        description="Of a conversion: with no code typed ever, younger messages count too, from this age of the first.",
+        description="Of a conversion: from this age on messages may have their subject held until they are ripe.",
     )
     floor: float = Field(0.1, gt=0, lt=1, description="Of a conversion: a smaller share is suspicious.")
     drop: float = Field(

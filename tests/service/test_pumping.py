@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from channels.contract import ErrorClass, SendError
 from gateway.core.model import Verification
 from gateway.service.requests import Denied, Limited
 from tests.support.world import World
@@ -234,3 +235,61 @@ async def test_codes_of_its_own_count_when_the_app_says_that_it_reports_them(wor
             world.clock.forward(30)
     assert len(silent.sent) <= MOST
     assert len(telling.sent) == 100
+
+
+async def crowded(world: World) -> list[Exception]:
+    """A launch of seventy people in 35 seconds, whose messages take 50 seconds, and fifty more after four minutes."""
+    people = People(world, 8, 0.0)
+    for number, phone in zip(range(120), anywhere(8), strict=False):
+        at = number / 2 if number < 70 else 240 + number
+        people.at(at, "start", phone)
+    begun: list[tuple[float, Any]] = []
+
+    def late(v: Verification, seconds: float) -> None:
+        begun.append((seconds, v))
+        people.at(seconds + 50, "check", v)
+
+    people.plan = late  # type: ignore[method-assign] # everybody types
+    await people.come(0, 1, anywhere())
+    return people.refused
+
+
+async def test_a_launch_whose_messages_are_late_is_held_for_minutes_and_not_for_hours(worlds: Worlds) -> None:
+    world = worlds(policies=preset())
+    refused = await crowded(world)
+    assert 0 < len(refused) <= 10
+    assert [line["event"] for line in world.logged if line["event"].startswith("block.")] == ["block.held"]
+    await world.start(phone="+13125550123")
+
+
+async def test_one_typed_code_does_not_buy_a_fast_pump_three_minutes(worlds: Worlds) -> None:
+    world, numbers = worlds(policies=preset()), anywhere()
+    v = await world.start(phone=next(numbers))
+    await world.check(v, world.code(v))
+    assert await pumped(world, numbers, 1.0, 600) <= 100
+
+
+def broken(world: World, times: int = 2000) -> None:
+    for carrier in (world.one, world.two):
+        carrier.scripts = [SendError(ErrorClass.PROVIDER_DOWN, "503") for _ in range(times)]
+
+
+async def test_an_outage_of_the_vendors_blocks_nobody(worlds: Worlds) -> None:
+    """Neither on the first day nor later: what no vendor took nobody could answer, and nobody earned from it."""
+    world = worlds(policies=preset())
+    broken(world)
+    for number, phone in zip(range(300), anywhere(3), strict=False):
+        await world.start(phone=phone, ip=f"2001:db8:{number:x}::1")
+        world.clock.forward(2)
+    for number, phone in zip(range(45), sequential(), strict=False):
+        await world.start(phone=phone, ip=f"2001:db8:{number:x}::2")
+    assert [line for line in world.logged if line["event"].startswith("block.")] == []
+
+
+async def test_numbers_that_a_vendor_refuses_do_count(worlds: Worlds) -> None:
+    """The twin of the above: a fault that is the number's says something of whoever asks for it."""
+    world = worlds(policies=preset())
+    for carrier in (world.one, world.two):
+        carrier.scripts = [SendError(ErrorClass.FRAUD, "30450") for _ in range(300)]
+    assert await pumped(world, anywhere(3), 10.0, 100) <= MOST
+    assert [line["event"] for line in world.logged if line["event"].startswith("block.")] != []

@@ -1,10 +1,15 @@
--- A code was typed: say so to the watches that its verification was counted under. What is gone needs to hear nothing.
--- KEYS: states; args: at (when the verification began), items (for each state the item, '' for a conversion)
+-- A code was typed, or no message was taken by anybody: say so to the watches that its verification was counted under.
+-- What is gone needs to hear nothing.
+-- KEYS: states; args: at (when the verification began), items (for each state the item, '' for a conversion), unsent
 local function credit(st, item)
   if item == '' then
     for i = #st.b - 2, 1, -3 do
       if st.b[i] <= args.at then
-        st.b[i + 2] = math.min(st.b[i + 2] + 1, st.b[i + 1])
+        if args.unsent then
+          st.b[i + 1] = math.max(st.b[i + 1] - 1, st.b[i + 2])
+        else
+          st.b[i + 2] = math.min(st.b[i + 2] + 1, st.b[i + 1])
+        end
         return
       end
     end

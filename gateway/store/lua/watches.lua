@@ -6,7 +6,7 @@
 local PARTS, REMEMBERED, FEWEST, MOST_LEVEL, MOST_BLOCKS = 12, 1000, 5, 20, 10000
 
 local function fine(w) return math.max(1, math.floor(w.r / PARTS)) end
-local function is_ripe(w, start) return start + fine(w) + w.r <= now end
+local function older(w, start, age) return start + fine(w) + age <= now end
 
 local function level_of(w, st) return now >= st.u + w.l and 0 or st.v end
 
@@ -16,7 +16,7 @@ local function tidy(w, st)
     local start, last = st.b[i], #kept - 2
     if start + w.w <= now then
       sends, approved = sends + st.b[i + 1], approved + st.b[i + 2]
-    elseif last > 0 and math.floor(kept[last] / coarse) == math.floor(start / coarse) and is_ripe(w, start) then
+    elseif last > 0 and math.floor(kept[last] / coarse) == math.floor(start / coarse) and older(w, start, w.r) then
       kept[last + 1], kept[last + 2] = kept[last + 1] + st.b[i + 1], kept[last + 2] + st.b[i + 2]
     else
       kept[#kept + 1], kept[#kept + 2], kept[#kept + 3] = start, st.b[i + 1], st.b[i + 2]
@@ -26,16 +26,21 @@ local function tidy(w, st)
   st.b, st.hs, st.ha = kept, sends, approved
 end
 
+-- A verdict is FINE, HELD (until its messages are ripe) or GUILTY.
+local FINE, HELD, GUILTY = 0, 1, 2
+
 local function converts_too_little(w, st, needed)
-  local sends, approved, ripe = 0, 0, 0
+  local sends, approved, ripe, young = 0, 0, 0, 0
   for i = 1, #st.b, 3 do
     sends, approved = sends + st.b[i + 1], approved + st.b[i + 2]
-    ripe = ripe + (is_ripe(w, st.b[i]) and st.b[i + 1] or st.b[i + 2])
+    ripe = ripe + (older(w, st.b[i], w.r) and st.b[i + 1] or st.b[i + 2])
+    young = young + (older(w, st.b[i], w.p) and st.b[i + 1] or st.b[i + 2])
   end
-  if approved == 0 and st.ha == 0 and sends >= needed and now - st.b[1] >= w.p then return true end
   local earned = st.hs >= w.n and st.ha >= w.f * st.hs
   local bar = earned and w.d * st.ha / st.hs or w.f
-  return ripe >= needed and approved < bar * ripe
+  if ripe >= needed and approved < bar * ripe then return GUILTY end
+  local silent = approved == 0 and st.ha == 0 and sends >= needed and now - st.b[1] >= w.p
+  return (silent or (young >= needed and approved < bar * young)) and HELD or FINE
 end
 
 local function crowd(st, near)
@@ -69,7 +74,7 @@ local function suspicious(w, st)
     return converts_too_little(w, st, needed)
   end
   st.e = without(st.e, function(_, at) return at <= now - w.w end)
-  return crowd(st, w.near) >= needed
+  return crowd(st, w.near) >= needed and GUILTY or FINE
 end
 
 local function keep(key, w, st)
@@ -78,12 +83,17 @@ local function keep(key, w, st)
   redis.call('SET', key, cmsgpack.pack(st), 'PX', life)
 end
 
--- What led to a block is forgotten, so that its end is a new beginning. Too many blocks: the one that ends first is no
+-- What led to a block is forgotten, so that its end is a new beginning; nothing is of what is only held. Too many blocks: the one that ends first is no
 -- longer listed, and holds all the same. Gives back the index of the watch, the level and the end.
-local function block(index, name, key, w, st)
+local function block(index, name, key, w, st, verdict)
   local level = level_of(w, st)
-  st.u, st.s, st.v = now + math.min(w.l, w.b * w.g ^ level), now, math.min(level + 1, MOST_LEVEL)
-  st.b, st.e, st.o = {}, {}, w.o
+  st.s, st.o = now, w.o
+  if verdict == HELD then
+    st.u, st.v = st.b[#st.b - 2] + fine(w) + math.max(w.r, w.p), level
+  else
+    st.u, st.v = now + math.min(w.l, w.b * w.g ^ level), math.min(level + 1, MOST_LEVEL)
+    st.b, st.e = {}, {}
+  end
   keep(key, w, st)
   redis.call('ZADD', index, st.u, name)
   if redis.call('ZCARD', index) > MOST_BLOCKS then redis.call('ZPOPMIN', index) end
@@ -117,8 +127,8 @@ local function look(watches, keys)
     looked.states[i] = st
     local stands = now < st.u
     if stands then looked.standing[#looked.standing + 1] = i - 1 end
-    looked.fired[i] = not stands and suspicious(w, st)
-    if (stands or looked.fired[i]) and w.m > harshest then looked.by, harshest = i - 1, w.m end
+    looked.fired[i] = stands and FINE or suspicious(w, st)
+    if (stands or looked.fired[i] > FINE) and w.m > harshest then looked.by, harshest = i - 1, w.m end
   end
   return looked
 end
@@ -126,9 +136,9 @@ end
 local function block_fired(looked, watches, names, keys)
   for i, w in ipairs(watches) do
     local st = looked.states[i]
-    if looked.fired[i] then
-      block(keys[1], names[i], keys[i + 1], w, st)
-      for _, fact in ipairs({i - 1, st.v, st.u}) do looked.news[#looked.news + 1] = fact end
+    if looked.fired[i] > FINE then
+      block(keys[1], names[i], keys[i + 1], w, st, looked.fired[i])
+      for _, fact in ipairs({i - 1, looked.fired[i] == HELD and 0 or st.v, st.u}) do looked.news[#looked.news + 1] = fact end
     end
   end
 end
