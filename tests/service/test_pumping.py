@@ -293,3 +293,16 @@ async def test_numbers_that_a_vendor_refuses_do_count(worlds: Worlds) -> None:
         carrier.scripts = [SendError(ErrorClass.FRAUD, "30450") for _ in range(300)]
     assert await pumped(world, anywhere(3), 10.0, 100) <= MOST
     assert [line["event"] for line in world.logged if line["event"].startswith("block.")] != []
+
+
+async def test_a_row_of_numbers_costs_its_prefix_an_hour_and_a_pump_that_goes_on_ever_more(worlds: Worlds) -> None:
+    """Twenty starts must not shut ten thousand people out for half a day; and yet no more than sixty get through."""
+    world, numbers = worlds(policies=preset()), sequential()
+    lengths = []
+    for _ in range(5):
+        await pumped(world, numbers, 10.0, 40)
+        (block,) = [block for block in await world.blocks.listed("shop") if block.per == "prefix"]
+        lengths.append(round((block.until - block.since) / 3_600_000))
+        world.clock.now = block.until
+    assert lengths == [1, 2, 4, 8, 16]
+    assert len(world.sent) <= MOST

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -313,3 +315,34 @@ async def test_the_id_of_a_block_is_plain_whatever_it_is_of(worlds: Worlds) -> N
     many = [watch._replace(subject=str(n)) for n in range(200) for watch in watches]
     assert {len(each.name) for each in suspicion.watched(setup, many)} == {16}
     assert not set("".join(each.name for each in suspicion.watched(setup, many))) & set("+/=")
+
+
+@pytest.mark.parametrize("mode", ["enforce", "shadow", "challenge"])
+@pytest.mark.parametrize("where", ["by the policy", "by the app"])
+@pytest.mark.parametrize("found", ["by a block", "by its range"])
+async def test_a_number_on_an_allow_list_is_sent_to_whatever_is_suspected(
+    worlds: Worlds, mode: str, where: str, found: str
+) -> None:
+    raw = policies(mode)
+    raw["default"]["lists"] = {"api_allow": True, "allow": [NEXT] if where == "by the policy" else []}
+    if found == "by its range":
+        raw["default"]["fraud"]["rules"]["numbers"] = {"measure": "range", "prefixes": [NEXT[:-1]], "mode": mode}
+    world = worlds(policies=raw)
+    await provoke(world)
+    with suppress(Denied):
+        await world.begin(phone=f"{FIRST[:-2]}99")  # which begins the block
+    if where == "by the app":
+        await world.lists.add("shop", NEXT, "allow", "partner", 0)
+    v = await world.start(phone=NEXT)
+    assert (world.sent[-1].to, v.shadow, len(v.steps)) == (NEXT, False, 2)
+    assert (await world.check(v, world.code(v))).verdict == "approved"
+
+
+async def test_many_simultaneous_starts_begin_one_block_and_announce_it_once(worlds: Worlds) -> None:
+    world = worlds(policies=policies())
+    numbers = [f"{FIRST[:-2]}{number}" for number in range(10, 50)]
+    answers = await asyncio.gather(*(world.begin(phone=phone) for phone in numbers), return_exceptions=True)
+    await world.settle()
+    assert len(world.sent) == 5
+    assert sum(isinstance(answer, Denied) for answer in answers) == 35
+    assert kinds(world, "block.") == ["block.added"]

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli import main
 from tests.gateway.http.conftest import BANK_KEY, KEY, Api, listening
+from tests.gateway.http.contract import Reply
 from tests.support.world import POLICY, World
 
 LIFT = "/v1/blocks/lift"
@@ -100,6 +101,46 @@ async def test_in_shadow_a_start_is_answered_with_the_same_bytes(valkey: str) ->
             await api.begin(body={"to": {"phone": f"+1415555012{number}"}})
         assert await told(api, "+14155550129") == plain
         assert len(shadowing.sent) == 4
+
+
+def same(answers: list[Reply], began: Reply) -> list[tuple[int, list[str], bytes]]:
+    """What an app sees of these answers, with the id and the number of the verification made the same."""
+    names = (began.json["id"], "ID"), (began.json["to"]["phone"], "TO")
+    seen = []
+    for answer in answers:
+        body = re.sub(rb"urn:uuid:[0-9a-f-]+", b"REQUEST", answer.body)
+        for text, name in names:
+            body = body.replace(text.encode(), name.encode())
+        seen.append((answer.status, sorted(answer.headers), body))
+    return seen
+
+
+async def lived(api: Api, phone: str) -> list[tuple[int, list[str], bytes]]:
+    """All calls about one verification: a start that waits, the same again, reads, a wrong code, a resend, its end."""
+    start = {"body": {"to": {"phone": phone}}, "Idempotency_Key": phone, "Prefer": "wait=5"}
+    first = await api.post("/v1/verifications", **start)
+    again = await api.post("/v1/verifications", **start)
+    assert again.body == first.body
+    where = first.headers["Location"]
+    answers = [first, again, await api.get(where)]
+    answers.append(await api.post(f"{where}/check", {"code": "000000"}, Idempotency_Key=phone))
+    answers.append(await api.post(f"{where}/check", {"code": "000000"}, Idempotency_Key=phone))
+    answers.append(await api.post(f"{where}/resend", {}))
+    await api.world.settle()
+    answers += [await api.get(where), await api.post(f"{where}/feedback", {"converted": True})]
+    answers += [await api.post(f"{where}/cancel"), await api.get(where), await api.post(f"{where}/cancel")]
+    answers.append(await api.post(f"{where}/check", {"code": "000000"}))
+    return same(answers, first)
+
+
+async def test_in_shadow_a_whole_life_is_answered_with_the_same_bytes(valkey: str) -> None:
+    async with world(valkey, "shadow") as shadowing, listening(shadowing) as api:
+        plain = await lived(api, "+14155560120")
+        for number in range(3):
+            await api.begin(body={"to": {"phone": f"+1415555012{number}"}})
+        sent = len(shadowing.sent)
+        assert await lived(api, "+14155550129") == plain
+        assert len(shadowing.sent) == sent
 
 
 async def said(api: Api, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
