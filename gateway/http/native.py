@@ -46,7 +46,7 @@ class Native:
         key = headers.idempotency_key(request)
         wanted, raw = await self._whole(request, StartRequest)
         self._refuse_when_draining()
-        with self._surface.room:
+        async with self._surface.room:
             begun = await self._verifications.start(_start(app, wanted, key, raw, (wait or 0) * 1000))
         answer = await self._answered(begun, (wait or 0) * 1000)
         told = {"Location": f"/v1/verifications/{begun.verification.id}"}
@@ -88,7 +88,7 @@ class Native:
         app = app_of(self._surface, request)
         wanted = await self._if_any(request, ResendRequest)
         self._refuse_when_draining()
-        with self._surface.room:
+        async with self._surface.room:
             found = await self._verifications.resend(app, request.path_params["id"], wanted.channel)
         return _json(rendering.verification(found, self._surface.min_useful), 202)
 

@@ -6,10 +6,12 @@ import asyncio
 import itertools
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.load import post
+from gateway.http.room import LONGEST
 from tests.faults.flood import Tally, flood
 from tests.support.process import Process
 
@@ -65,20 +67,64 @@ def memory(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+@dataclass
+class Overload:
+    """What came of ten times the load that a process had managed before."""
+
+    capacity: float
+    rest: Tally
+    starts: Tally
+    checks: Tally
+    grown: float
+
+    def told(self) -> str:
+        return (
+            f"\ncapacity {self.capacity:.0f} starts/s\nflood {self.starts.told()}\nchecks at rest {self.rest.told()}"
+            f"\nchecks under it {self.checks.told()}\nmemory {self.grown:+.1f} MB"
+        )
+
+
+async def overload(gateway: Process) -> Overload:
+    crowd = Crowd(gateway)
+    capacity = (await crowd.starts(100_000, 16, 1.5)).rate(b"201")
+    rest = await crowd.checks()
+    before = memory(gateway.process.pid)
+    starts, checks = await asyncio.gather(crowd.starts(max(2_000, 10 * capacity), 1_500), crowd.checks())
+    found = Overload(capacity, rest, starts, checks, memory(gateway.process.pid) - before)
+    print(found.told())  # noqa: T201
+    return found
+
+
+def holds(found: Overload) -> bool:
+    """Whether checks came before starts, and starts in the end: by ratios, since machines differ."""
+    started, checked = found.starts.percentile(b"201", 0.5), found.checks.percentile(b"200", 0.5)
+    return checked < started * 0.75 and started < 2 * LONGEST
+
+
 async def test_under_ten_times_the_load_checks_are_answered_and_starts_are_told_to_come_back(data: Path) -> None:
     with Process(data, config()) as gateway:
-        crowd = Crowd(gateway)
-        capacity = (await crowd.starts(100_000, 16, 1.5)).rate(b"201")
-        rest = await crowd.checks()
-        before = memory(gateway.process.pid)
-        flooded, checks = await asyncio.gather(crowd.starts(max(2_000, 10 * capacity), 1_500), crowd.checks())
-        grown = memory(gateway.process.pid) - before
-    print(f"\ncapacity {capacity:.0f} starts/s\nflood {flooded.told()}\nchecks at rest {rest.told()}")  # noqa: T201
-    print(f"checks under it {checks.told()}\nmemory {grown:+.1f} MB")  # noqa: T201
-    assert set(flooded.statuses) == {b"201", b"503"}
-    assert flooded.hinted == flooded.statuses[b"503"]
-    assert flooded.rate(b"201") > capacity / 50, "some are served all the while"
+        found = await overload(gateway)
+    starts, checks = found.starts, found.checks
+    assert set(starts.statuses) == {b"201", b"503"}
+    assert starts.hinted == starts.statuses[b"503"]
+    assert starts.rate(b"201") > found.capacity / 10, (
+        "what refusals leave of the processor goes to those that are let in"
+    )
     assert (set(checks.statuses), checks.unsent) == ({b"200"}, 0)
-    assert checks.percentile(b"200", 0.5) < 1
-    assert grown < 60
+    assert holds(found)
+    assert found.grown < 60
     assert "gateway.overloaded" in gateway.log.read_text()
+
+
+async def test_with_room_for_all_everybody_waits_ever_longer(data: Path) -> None:
+    with Process(data, config(), module="tests.faults.roomless") as gateway:
+        found = await overload(gateway)
+    assert b"503" not in found.starts.statuses
+    assert not holds(found)
+
+
+async def test_callers_that_wait_for_their_answers_are_served_and_never_refused(data: Path) -> None:
+    with Process(data, config()) as gateway:
+        crowd = Crowd(gateway)
+        told = [set((await crowd.starts(100_000, connections, 1)).statuses) for connections in (32, 64, 128)]
+    assert told == [{b"201"}] * 3

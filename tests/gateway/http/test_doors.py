@@ -21,8 +21,7 @@ from gateway.http import protocol
 from gateway.http.direct import Direct
 from gateway.http.openapi import document
 from gateway.http.protocol import Bounded, Door
-from gateway.http.room import LEAST, Room
-from gateway.service.requests import Overloaded
+from gateway.http.room import Room
 from tests.gateway.http.contract import Contract, Reply
 
 BODY = b'{"to": {"phone": "+14155550123"}}'
@@ -42,7 +41,7 @@ async def serving(room: Room, most: int = 100, started: Callable[[], Any] | None
     seen: list[int] = []
 
     async def endpoint(_request: Request) -> Response:
-        with room:
+        async with room:
             if started:
                 await started()
         return PlainTextResponse("done")
@@ -104,7 +103,7 @@ class Caller:
 
 
 async def test_a_start_for_which_there_is_no_room_is_told_so_and_the_connection_goes_on() -> None:
-    room = Room(0)
+    room = Room(0, 0)
     async with serving(room) as seen, Caller(seen[0]) as caller:
         told = await caller.ask(START)
         Contract(document("1")).hold("POST", "/v1/verifications", told)
@@ -120,7 +119,7 @@ async def test_a_start_for_which_there_is_no_room_is_told_so_and_the_connection_
 
 
 async def test_starts_that_come_at_once_get_no_more_places_than_there_are_and_give_them_back() -> None:
-    room, gate = Room(3), asyncio.Event()
+    room, gate = Room(3, 0), asyncio.Event()
     async with serving(room, started=gate.wait) as seen:
         callers = [Caller(seen[0]) for _ in range(10)]
         asked = [await caller.__aenter__() for caller in callers]
@@ -138,13 +137,13 @@ async def test_starts_that_come_at_once_get_no_more_places_than_there_are_and_gi
 
 
 async def test_a_body_that_comes_after_its_answer_is_not_waited_for() -> None:
-    async with serving(Room(0)) as seen, Caller(seen[0]) as caller:
+    async with serving(Room(0, 0)) as seen, Caller(seen[0]) as caller:
         assert (await caller.ask(START[:-5])).status == 503
         assert await caller.closed()
 
 
 async def test_who_asked_to_be_hung_up_on_is_hung_up_on() -> None:
-    async with serving(Room(0)) as seen, Caller(seen[0]) as caller:
+    async with serving(Room(0, 0)) as seen, Caller(seen[0]) as caller:
         told = await caller.ask(post("/v1/verifications", BODY, b"Connection: close"))
         assert (told.status, told.headers["connection"]) == (503, "close")
         assert await caller.closed()
@@ -200,43 +199,3 @@ async def test_a_head_without_a_deadline_would_hold_its_connection(monkeypatch: 
     async with serving(Room(9)) as seen, Caller(seen[0]) as caller:
         caller.writer.write(b"POST /v1/ver")
         assert not await caller.closed(0.3)
-
-
-def test_a_room_shrinks_while_the_loop_is_late_and_grows_back_in_time() -> None:
-    room = Room(100)
-    sizes = []
-    for late in (0.1, 0.1, 0.1, 0.1, 0.1):
-        room.turned(late)
-        sizes.append(size(room))
-    assert sizes == [50, 25, 12, LEAST, LEAST]
-    for _ in range(100):
-        room.turned(0.001)
-    assert size(room) == 100
-    room.most = 10
-    assert size(room) == 10
-
-
-def size(room: Room) -> int:
-    """How many get in."""
-    inside = 0
-    try:
-        while inside < 1_000:
-            room.__enter__()
-            inside += 1
-    except Overloaded:
-        pass
-    for _ in range(inside):
-        room.__exit__()
-    return inside
-
-
-async def test_a_room_watches_the_loop_of_its_process() -> None:
-    import time
-
-    room = Room(64)
-    watching = asyncio.create_task(room.watch())
-    await asyncio.sleep(0.01)
-    time.sleep(0.1)  # noqa: ASYNC251 - whoever holds the loop up is what is looked for
-    await asyncio.sleep(0.03)
-    watching.cancel()
-    assert size(room) < 64
