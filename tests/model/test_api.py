@@ -49,6 +49,7 @@ class Api:
                 reports=world.reports,
                 suppressions=world.suppressions,
                 lists=world.lists,
+                blocks=world.blocks,
                 erasure=world.erasure,
                 metrics=world.setup.metrics,
                 log=world.setup.log,
@@ -128,7 +129,7 @@ class Conversation(RuleBasedStateMachine):
 
     @rule(target=ids, to=st.sampled_from(PEOPLE), key=st.sampled_from([None, None, "a", "b"]))
     def start(self, to: str, key: str | None) -> Any:
-        body = {"to": {"phone": to, "email": "ana@example.org"}}
+        body = {"to": {"phone": to, "email": f"{to[1:]}@example.org"}}
         reply = self.post(PATH, body, **({"idempotency_key": key} if key else {}))
         assert reply.status == self.plain.start(to, key)
         if reply.status != 201:
