@@ -167,6 +167,8 @@ class InboundText:
     channel: Channel
     sender: str = field(repr=False)  # in E.164, with its plus
     text: str = field(repr=False)  # the vendor's own verdict, STOP or START, where it gives one
+    said_at: int | None = None  # when it was written, in ms since 1970; None where the vendor does not say
+    id: str = field(default="", repr=False)  # the vendor's, the same when it is delivered again
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,6 +28,26 @@ def json_object(body: bytes | str) -> Mapping[str, Any]:
 def form_fields(body: bytes) -> list[tuple[str, str]]:
     """The fields of a form as they came, repeated and empty ones included. Raises ValueError on what is no form."""
     return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS)
+
+
+def moment(value: object) -> int | None:
+    """A time such as 2026-01-05T10:00:00Z, or with a space for the T, or in seconds since 1970; as ms since 1970. UTC
+    where it names no zone. None for what is no time."""
+    text = str(value)[:40]
+    if re.fullmatch(r"[0-9]{10}", text):
+        return int(text) * 1000
+    if not re.match(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}[T ][0-9]", text):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def vendor_id(value: object) -> str:
+    """A vendor's id of a message, or nothing."""
+    return value if isinstance(value, str) else ""
 
 
 def price(amount: object, currency: object) -> Cost | None:

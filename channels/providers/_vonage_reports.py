@@ -21,7 +21,7 @@ from channels.contract import (
     ReportKind,
     vendor_code,
 )
-from channels.providers._reading import form_fields, json_object, price
+from channels.providers._reading import form_fields, json_object, moment, price, vendor_id
 
 _ID = re.compile(r"[0-9A-Fa-f-]{16,40}")  # a UUID, or the SMS API's 16 digits; longer than any phone number
 
@@ -142,7 +142,9 @@ def written(content: Mapping[str, Any]) -> InboundText | None:
     told = text if isinstance(text, str) and text else keyword
     if channel not in (Channel.SMS, Channel.WHATSAPP) or not isinstance(sender, str) or not isinstance(told, str):
         return None
-    return InboundText(Channel(channel), f"+{sender.lstrip('+')}", told)
+    said = moment(content.get("message-timestamp") or content.get("timestamp"))
+    name = vendor_id(content.get("message_uuid") or content.get("messageId"))
+    return InboundText(Channel(channel), f"+{sender.lstrip('+')}", told, said, name)
 
 
 def receipt_fields(callback: Callback) -> dict[str, str]:

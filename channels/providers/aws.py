@@ -37,7 +37,7 @@ from channels.providers._aws import Clock, Endpoint, Keys, utc
 from channels.providers._aws_events import CONFIRMATION, NOTIFICATION, TOPIC, Envelope, Fetch, Topic
 from channels.providers._aws_examination import Messaging
 from channels.providers._aws_voices import VOICES, voice
-from channels.providers._reading import json_object, price
+from channels.providers._reading import json_object, moment, price, vendor_id
 from channels.providers._senders import form
 from channels.transport import Reply, Transport, refused
 
@@ -231,7 +231,7 @@ class Aws:
     def _outcome(self, envelope: Envelope) -> Outcome:
         """What a genuine message says. Numbers in it are never looked at: the context tells whose event it is."""
         content = json_object(envelope["Message"]) if envelope["Type"] == NOTIFICATION else {}
-        report, text = self._report(content), _written(content)
+        report, text = self._report(content), _written(content, envelope)
         return Outcome((report,) if report else (), texts=(text,) if text else ())
 
     def _report(self, event: Mapping[str, Any]) -> DeliveryReport | None:
@@ -276,12 +276,13 @@ def _names(reply: Reply) -> list[str]:
     return [one for one in (destination, vendor_code(content.get("Reason")), name) if one]
 
 
-def _written(content: Mapping[str, Any]) -> InboundText | None:
+def _written(content: Mapping[str, Any], envelope: Envelope) -> InboundText | None:
     """A text to a number that has two-way SMS (User Guide, "Example of a two-way SMS message payload")."""
     sender, text = content.get("originationNumber"), content.get("messageBody")
     if "inboundMessageId" not in content or not isinstance(sender, str) or not isinstance(text, str):
         return None
-    return InboundText(Channel.SMS, sender, text)
+    name = vendor_id(content["inboundMessageId"])
+    return InboundText(Channel.SMS, sender, text, moment(envelope["Timestamp"]), name)
 
 
 def _message_id(value: object) -> str:

@@ -36,7 +36,7 @@ from channels.contract import (
 )
 from channels.examination import Finding, Inquiry
 from channels.providers._meta_examination import Sender
-from channels.providers._reading import json_object
+from channels.providers._reading import json_object, moment, vendor_id
 from channels.providers._senders import form
 from channels.transport import Reply, Transport, refused
 
@@ -259,7 +259,9 @@ def _written(message: Mapping[str, Any]) -> InboundText | None:
     text = content.get(_WORDS.get(kind, "")) if isinstance(content, dict) else None
     if not isinstance(text, str) or not isinstance(sender, str) or not re.fullmatch(r"[0-9]{6,15}", sender):
         return None
-    return InboundText(Channel.WHATSAPP, f"+{sender}", text)
+    return InboundText(
+        Channel.WHATSAPP, f"+{sender}", text, moment(message.get("timestamp")), vendor_id(message.get("id"))
+    )
 
 
 def _objects(values: Any) -> Iterator[Mapping[str, Any]]:

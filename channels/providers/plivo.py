@@ -124,7 +124,7 @@ class Plivo:
         form = dict(fields)
         told = _INTENT.get(form.get("MessageIntent", "")) or form.get("Text") or form.get("Body", "")
         channel = Channel.WHATSAPP if form.get("Type") == "whatsapp" else Channel.SMS
-        text = InboundText(channel, f"+{bare(form.get('From', ''))}", told)
+        text = InboundText(channel, f"+{bare(form.get('From', ''))}", told, id=form.get("MessageUUID", ""))
         return Outcome(texts=(text,), answer=Answer(b"<Response/>", "text/xml"))
 
     def answer(self, message: Message | None) -> Answer:

@@ -136,7 +136,8 @@ class Twilio:
         form = self._genuine(callback)
         address, told = form.get("From", ""), form.get("OptOutType", "") or form.get("Body", "")
         channel = Channel.WHATSAPP if address.startswith("whatsapp:") else Channel.SMS
-        text = InboundText(channel, address.removeprefix("whatsapp:"), told)
+        message = form.get("MessageSid", form.get("SmsMessageSid", ""))
+        text = InboundText(channel, address.removeprefix("whatsapp:"), told, id=message)
         return Outcome(texts=(text,), answer=Answer(str(VoiceResponse()).encode(), "text/xml"))
 
     async def examine(self, public_url: str) -> list[Finding]:

@@ -15,7 +15,7 @@ from gateway.core.model import Attempt, AttemptStatus, OptOuts, Verification
 from gateway.core.replies import Wish, wish
 from gateway.service.requests import Destinations, InvalidField
 from gateway.service.setup import App, Setup
-from gateway.store.steps import Look, Mark, Suppression
+from gateway.store.steps import Look, Mark, Reply, Suppression
 from policies import destination
 from policies.engine import Policy
 from policies.model import Email, Phone
@@ -145,18 +145,23 @@ class Suppressions:
         except destination.Invalid:  # a short code or a name, to which nothing is ever sent
             return
         apps = [name for name, app in self._setup.apps.items() if self._sends(app, provider, text.channel)]
-        for stretch in {life(self._setup, app) for app in apps}:
-            same = [app for app in apps if life(self._setup, app) == stretch]
-            await self._write(asked, [_record(self._setup, app, sender) for app in same], text.channel, stretch)
-        if apps:
+        if apps and await self._setup.store.reply(self._reply(provider, text, asked, sender, apps)):
             action = "added" if asked is Wish.STOP else "lifted"
             self._told(action, [text.channel], apps=apps, reason=REPLY, provider=provider)
 
-    async def _write(self, asked: Wish, records: list[str], channel: Channel, stretch: int) -> None:
-        if asked is Wish.STOP:
-            await self._setup.store.suppress(records, [channel], REPLY, stretch)
-        else:
-            await self._setup.store.lift(records, [channel])
+    def _reply(self, provider: str, text: InboundText, asked: Wish, sender: Phone, apps: list[str]) -> Reply:
+        """Of each provider its own times and ids: by another one the person may have written to other apps."""
+        setup, address = self._setup, sender.e164
+        heard = setup.keys.name("suppression", "heard", provider, text.channel, address)
+        return Reply(
+            setup.store.heard_key(setup.keys.shard(address), heard),
+            {_record(setup, app, sender): life(setup, app) for app in apps},
+            text.channel,
+            REPLY,
+            asked is Wish.START,
+            text.said_at,
+            setup.keys.hashed("suppression", "heard", text.id) if text.id else b"",
+        )
 
     def _sends(self, app: App, provider: str, channel: Channel) -> bool:
         """Whether any policy of the app has a step of that channel through that provider, in any country."""

@@ -130,6 +130,38 @@ class Capped:
     first: bool
 
 
+HEARD = 7 * 86_400_000
+"""ms that it is kept what a person wrote last. Meta tries to deliver a message for so long, others for a day."""
+
+HEARD_IDS = 16
+"""Messages of a person that are known again when they come again, at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """STOP, or START (`lift`), from a person to a provider, on a channel. Times in ms; `said` None is now."""
+
+    heard: str  # the key of what was heard from them
+    records: Mapping[str, int]  # the keys of records, each with the life of an entry; 0 is for ever
+    channel: str
+    reason: str
+    lift: bool
+    said: int | None = None
+    id: bytes = b""  # stands for the message; none when the vendor names none
+
+    def packed(self) -> dict[str, object]:
+        return {
+            "channel": self.channel,
+            "reason": self.reason,
+            "lives": list(self.records.values()),
+            "lift": self.lift,
+            "said": self.said,
+            "id": self.id or None,
+            "most": HEARD_IDS,
+            "kept": HEARD,
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class Suppression:
     """One entry of a record. Times in ms; `until` is None when it holds until it is lifted."""

@@ -30,6 +30,7 @@ from gateway.store.steps import (
     Misshapen,
     Paid,
     Replayed,
+    Reply,
     Spend,
     Started,
     Suppression,
@@ -54,6 +55,7 @@ SCRIPTS = (
     "read",
     "answer",
     "suppress",
+    "reply",
     "sweep",
     "credit",
     "blocks",
@@ -64,7 +66,7 @@ SCRIPTS = (
 _WATCHING = ("create", "credit")
 """The scripts that need what is shared about watches."""
 
-_NOW_AT = dict.fromkeys(("claim", "read", "suppress", "sweep", "credit", "blocks", "unblock", "feedback"), 0)
+_NOW_AT = dict.fromkeys(("claim", "read", "suppress", "reply", "sweep", "credit", "blocks", "unblock", "feedback"), 0)
 """Where the store's time stands in a script's reply, when it does not follow a word at the front."""
 
 _QUICK = 100
@@ -289,6 +291,12 @@ class Store:
         _, lifted = await self._run("suppress", keys, {"channels": list(channels), "lift": True})
         return int(lifted)
 
+    async def reply(self, reply: Reply) -> int:
+        """Do as a person asks who wrote back, unless it was done before or they asked for something else since then.
+        How many records changed."""
+        _, changed = await self._run("reply", [reply.heard, *reply.records], reply.packed())
+        return int(changed)
+
     async def suppressions(self, key: str) -> list[Suppression]:
         """What stands in a record now."""
         flat = await self._timed("suppressions", self._calls.ask("HGETALL", key))
@@ -355,6 +363,10 @@ class Store:
     def suppression_key(self, shard: int, name: str) -> str:
         """The key of a record of opt-outs."""
         return self._key(shard, "o:" + name)
+
+    def heard_key(self, shard: int, name: str) -> str:
+        """The key of what a person wrote last."""
+        return self._key(shard, "h:" + name)
 
     def _watched(self, creation: Creation) -> list[str]:
         if not creation.watched:

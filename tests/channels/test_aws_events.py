@@ -163,8 +163,11 @@ async def test_a_genuine_message_that_says_nothing_of_a_message_of_ours_is_no_re
 
 
 async def test_what_a_person_wrote_to_a_number_with_two_way_sms_is_read(aws: Aws) -> None:
-    outcome = await aws.receive(callback(signed(notification(written("Stop it")))))
-    assert outcome == Outcome(texts=(InboundText(Channel.SMS, "+14155550123", "Stop it"),))
+    content, at = written("Stop it"), round(NOW.timestamp() * 1000)
+    outcome = await aws.receive(callback(signed(notification(content))))
+    assert outcome == Outcome(
+        texts=(InboundText(Channel.SMS, "+14155550123", "Stop it", at, content["inboundMessageId"]),)
+    )
 
 
 @pytest.mark.parametrize(

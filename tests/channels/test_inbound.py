@@ -109,7 +109,36 @@ CASES: Mapping[str, tuple[Inbound, Callable[[str], Callback]]] = {
 @pytest.mark.parametrize("vendor", CASES)
 def test_what_a_person_wrote_is_read(vendor: str) -> None:
     inbound, written = CASES[vendor]
-    assert inbound(written("Stop it & go")).texts == (InboundText(Channel.SMS, PERSON, "Stop it & go"),)
+    (found,) = inbound(written("Stop it & go")).texts
+    assert (found.channel, found.sender, found.text) == (Channel.SMS, PERSON, "Stop it & go")
+
+
+WRITTEN = 1_767_607_200_000  # 2026-01-05 10:00:00 UTC, which the callbacks above tell
+
+
+@pytest.mark.parametrize(
+    ("vendor", "said_at", "id_"),
+    [
+        ("twilio", None, vendor_twilio.MESSAGE),
+        ("vonage", WRITTEN, vendor_vonage.MESSAGE),
+        ("vonage's SMS API", WRITTEN, vendor_vonage.OLDER_MESSAGE),
+        ("plivo", None, vendor_plivo.MESSAGE),
+    ],
+)
+def test_when_it_was_written_is_read_where_the_vendor_says_so_and_its_id_everywhere(
+    vendor: str, said_at: int | None, id_: str
+) -> None:
+    inbound, written = CASES[vendor]
+    (found,) = inbound(written("STOP")).texts
+    assert (found.said_at, found.id) == (said_at, id_)
+
+
+@pytest.mark.parametrize(
+    "stamp", ["", "soon", "2026-01-05", "2026-13-05T10:00:00Z", "1960-01-05T10:00:00Z", 7, None, {}]
+)
+def test_a_time_that_is_none_is_left_out(stamp: object) -> None:
+    (found,) = _vonage().inbound(vonage_text("STOP", timestamp=stamp)).texts
+    assert found.said_at is None
 
 
 @pytest.mark.parametrize(("vendor", "answer"), [("twilio", True), ("plivo", True), ("vonage", False)])
@@ -162,7 +191,8 @@ def test_vonages_keyword_stands_in_for_a_text_that_is_left_out(vonage_says: Call
     ],
 )
 def test_a_text_over_whatsapp_is_of_that_channel(outcome: Outcome) -> None:
-    assert outcome.texts == (InboundText(Channel.WHATSAPP, PERSON, "STOP"),)
+    (found,) = outcome.texts
+    assert (found.channel, found.sender, found.text) == (Channel.WHATSAPP, PERSON, "STOP")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +215,7 @@ def test_vonages_sms_api_may_send_json_or_ask_by_get() -> None:
 
 
 def test_no_number_and_no_word_is_in_a_repr() -> None:
-    said = repr(InboundText(Channel.SMS, PERSON, "STOP"))
+    said = repr(InboundText(Channel.SMS, PERSON, "STOP", WRITTEN, "id"))
     assert (PERSON[1:] in said, "STOP" in said) == (False, False)
 
 

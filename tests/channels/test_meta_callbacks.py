@@ -30,6 +30,7 @@ from tests.vendors.meta import (
     handshake,
     sign,
     status,
+    wamid,
     written,
 )
 
@@ -233,7 +234,8 @@ def test_what_is_not_understood_is_no_report(raw: bytes) -> None:
 def test_what_people_write_is_read_by_the_number_that_meta_names_them_by() -> None:
     tapped = written("", type="button", button={"text": "STOP", "payload": "x"})
     outcome = META.read(callback(body(messages=[written("Stop it"), tapped])))
-    said = [InboundText(Channel.WHATSAPP, "+14155550123", text) for text in ("Stop it", "STOP")]
+    id_ = wamid("14155550123")
+    said = [InboundText(Channel.WHATSAPP, "+14155550123", text, 1_767_607_200_000, id_) for text in ("Stop it", "STOP")]
     assert (outcome.texts, outcome.reports) == (tuple(said), ())
 
 

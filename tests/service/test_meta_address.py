@@ -104,7 +104,8 @@ async def test_a_stop_beside_a_report_is_heeded_and_so_is_the_report(world: Worl
     both = meta.body(meta.status("delivered", token(vendor, 0)), messages=[meta.written("Stop, please")])
     assert (await take(world, both)).status == 200
     assert (await standing(world), await status(world, id_)) == (["whatsapp"], "delivered")
-    await take(world, meta.body(messages=[meta.written("Start")]))
+    later = meta.written("Start", id=meta.wamid("later"), timestamp="1767607201")
+    await take(world, meta.body(messages=[later]))
     assert await standing(world) == []
 
 

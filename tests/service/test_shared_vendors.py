@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -127,8 +128,10 @@ async def test_a_stop_among_amazons_events_is_heeded_only_with_amazons_signature
     async with Vendor(vendor_aws.accept) as vendor:
         line = Line(world, vendor, CASES["aws"])
 
-        async def write(text: str, **how: Any) -> None:
-            message = vendor_aws.signed(vendor_aws.notification(vendor_aws.written(text)), **how)
+        async def write(text: str, second: int = 0, **how: Any) -> None:
+            content = vendor_aws.written(text, inboundMessageId=f"cae173d2-66b9-564c-8309-21f858e9fb{second:02}")
+            stamp = (vendor_aws.NOW + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+            message = vendor_aws.signed(vendor_aws.notification(content, Timestamp=stamp), **how)
             await world.reports.take("one", SHARED, vendor_aws.callback(message))
 
         with pytest.raises(Unsigned):
@@ -137,7 +140,7 @@ async def test_a_stop_among_amazons_events_is_heeded_only_with_amazons_signature
         await write("Stop!")
         assert await standing(world) == ["sms"]
         assert (await world.start()).current.channel == "voice"
-        await write("START")
+        await write("START", 1)
         assert await standing(world) == []
         assert world.metric("otp_callbacks_total", provider="one", result="accepted") == 2
         await line.guarded.close()

@@ -56,7 +56,10 @@ class Listening(FakeCarrier):
         if callback.headers.get("x-signature") != "signed":
             raise Forged
         sender, _, text = callback.body.decode().partition(" ")
-        return Outcome(texts=(InboundText(Channel.SMS, sender, text),), answer=Answer(b"<Response/>", "text/xml"))
+        facts = dict(callback.query)
+        said_at = int(facts["said_at"]) if "said_at" in facts else None
+        heard = InboundText(Channel.SMS, sender, text, said_at, facts.get("id", ""))
+        return Outcome(texts=(heard,), answer=Answer(b"<Response/>", "text/xml"))
 
 
 @pytest.fixture
@@ -70,10 +73,13 @@ def ears(world: World) -> World:
     return world
 
 
-async def write(world: World, text: str, *, sender: str = PHONE, to: str = "one", signature: str = "signed") -> Answer:
-    """A person writes to a number of a provider's."""
+async def write(
+    world: World, text: str, *, sender: str = PHONE, to: str = "one", signature: str = "signed", **facts: object
+) -> Answer:
+    """A person writes to a number of a provider's. `facts`: when, and the message's id, as the vendor tells them."""
     callback = Callback("POST", f"https://otp.example/callbacks/{to}/inbound", {"x-signature": signature}, b"")
-    return await world.reports.take(to, INBOUND, replace(callback, body=f"{sender} {text}".encode()))
+    query = tuple((name, str(fact)) for name, fact in facts.items())
+    return await world.reports.take(to, INBOUND, replace(callback, body=f"{sender} {text}".encode(), query=query))
 
 
 async def standing(world: World, app: str = "shop", to: Destinations = TO) -> dict[str, str]:
@@ -194,6 +200,86 @@ async def test_a_guard_passes_texts_on(world: World) -> None:
     assert await standing(world) == {"sms": "reply"}
     with pytest.raises(NotFound):
         await write(world, "STOP", to="two")
+
+
+# --- what a vendor delivers late, or again ---
+
+Fact = str | int
+Delivered = tuple[tuple[str, dict[str, Fact]], ...]
+"""What arrives, in this order: a word, when it was written (minutes before the end) and the message's id."""
+
+DELIVERIES: dict[str, tuple[Delivered, bool]] = {
+    "a START that comes again after the STOP": (
+        (("START", {"said_at": 9}), ("STOP", {"said_at": 5}), ("START", {"said_at": 9})),
+        True,
+    ),
+    "a START that comes late, after the STOP": ((("STOP", {"said_at": 5}), ("START", {"said_at": 9})), True),
+    "a STOP that comes again after the START": (
+        (("STOP", {"said_at": 9}), ("START", {"said_at": 5}), ("STOP", {"said_at": 9})),
+        False,
+    ),
+    "a STOP that comes late, after the START": ((("START", {"said_at": 5}), ("STOP", {"said_at": 9})), False),
+    "a late STOP, and the START after it": ((("STOP", {"said_at": 9}), ("START", {"said_at": 5})), False),
+    "both of one second": ((("STOP", {"said_at": 5}), ("START", {"said_at": 5})), True),
+    "both of one second, the other way": ((("START", {"said_at": 5}), ("STOP", {"said_at": 5})), True),
+    "a START of no time that comes again": (
+        (("START", {"id": "a"}), ("STOP", {"id": "b"}), ("START", {"id": "a"})),
+        True,
+    ),
+    "a STOP of no time that comes again": (
+        (("STOP", {"id": "a"}), ("START", {"id": "b"}), ("STOP", {"id": "a"})),
+        False,
+    ),
+    "a START of no time and no id": ((("STOP", {"said_at": 5}), ("START", {})), False),
+    "a clock ahead of ours, and a START of no time": ((("STOP", {"said_at": -9}), ("START", {})), False),
+}
+
+
+async def against_the_will(world: World, told: frozenset[str] = frozenset({"said_at", "id"})) -> list[str]:
+    """The deliveries that end otherwise than the person wanted. `told`: what of a message is heard."""
+    wrong, origin = [], world.setup.store.now()
+    for number, (name, (texts, opted_out)) in enumerate(DELIVERIES.items()):
+        sender = f"+141555501{number:02}"
+        for text, facts in texts:
+            heard = {key: _moment(origin, fact) for key, fact in facts.items() if key in told}
+            await write(world, text, sender=sender, **heard)
+            world.clock.forward(1)
+        if bool(await standing(world, to=understood(sender, None))) is not opted_out:
+            wrong.append(name)
+    return wrong
+
+
+def _moment(origin: int, fact: Fact) -> Fact:
+    return fact if isinstance(fact, str) else origin - fact * 60_000
+
+
+async def test_what_a_person_wrote_last_counts_however_late_and_often_it_comes(listening: World) -> None:
+    assert await against_the_will(listening) == []
+
+
+@pytest.mark.parametrize(("told", "wrong"), [("id", 5), ("said_at", 2)])
+async def test_a_gateway_that_goes_by_the_order_of_arrival_is_noticed(listening: World, told: str, wrong: int) -> None:
+    assert len(await against_the_will(listening, frozenset({told}))) == wrong
+
+
+async def test_a_start_from_before_the_apps_own_word_does_not_lift_it(listening: World) -> None:
+    before = listening.setup.store.now()
+    listening.clock.forward(60)
+    await listening.suppressions.add("shop", TO, ["sms"], "complaint")
+    await write(listening, "STOP", said_at=before - 1)
+    await write(listening, "START", said_at=before)
+    assert await standing(listening) == {"sms": "reply"}
+    assert await standing(listening, "bank") == {}, "this app had only the STOP before it"
+
+
+async def test_what_was_said_to_one_provider_is_not_outdated_by_what_was_said_to_another(listening: World) -> None:
+    world = listening
+    world.two = Listening("two")
+    world.wire(replace(world.setup, carriers={"one": world.one, "two": world.two}))
+    now = world.setup.store.now()
+    await write(world, "START", to="two", said_at=now)
+    await write(world, "STOP", to="one", said_at=now - 60_000)
+    assert await standing(world) == {"sms": "reply"}
 
 
 # --- whom it holds for, and how long ---

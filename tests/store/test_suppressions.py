@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.store.steps import Committed, Created, Look, Mark, Suppressed, Suppression
+from gateway.store.steps import HEARD, HEARD_IDS, Committed, Created, Look, Mark, Reply, Suppressed, Suppression
 from tests.store.drafts import DAY, HOUR, Shelf, change, creation, repeat
 from tests.store.test_round_trips import watching
 
@@ -103,3 +103,28 @@ async def test_a_commit_that_comes_too_late_remembers_nothing(shelf: Shelf) -> N
     await shelf.store.create(made)
     await shelf.store.commit(change(made, 7, due=1)._replace(marks=(Mark(key(shelf), ("sms",), "vendor", HOUR),)))
     assert await shelf.store.suppressions(key(shelf)) == []
+
+
+def reply(shelf: Shelf, *, lift: bool = False, said: int | None = None, id_: bytes = b"") -> Reply:
+    records = {key(shelf): ALWAYS, key(shelf, "m"): HOUR}
+    return Reply(shelf.store.heard_key(7, "h"), records, "sms", "reply", lift, said, id_)
+
+
+async def test_a_reply_is_written_into_all_records_in_one_command_each_with_its_own_life(shelf: Shelf) -> None:
+    await shelf.store.reply(reply(shelf))  # loads the script
+    async with watching(shelf) as commands:
+        assert await shelf.store.reply(reply(shelf)) == 2
+    assert commands == ["EVALSHA"]
+    now = shelf.clock.now
+    assert await shelf.store.suppressions(key(shelf)) == [Suppression("sms", "reply", now, None)]
+    assert await shelf.store.suppressions(key(shelf, "m")) == [Suppression("sms", "reply", now, now + HOUR)]
+    assert await shelf.store.reply(reply(shelf, lift=True)) == 2
+    assert await shelf.store.reply(reply(shelf, lift=True)) == 0
+
+
+async def test_what_was_heard_is_bounded_and_goes_away_by_itself(shelf: Shelf) -> None:
+    for number in range(HEARD_IDS + 1):
+        await shelf.store.reply(reply(shelf, id_=b"%d" % number))
+    assert await shelf.store.reply(reply(shelf, id_=b"1")) == 0
+    assert await shelf.store.reply(reply(shelf, id_=b"0")) == 2, "the oldest was let go"
+    assert 0 < await shelf.client.pttl(shelf.store.heard_key(7, "h")) <= HEARD

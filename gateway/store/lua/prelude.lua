@@ -168,10 +168,11 @@ local function surprises(looks, keys)
   return other and words
 end
 
--- The record lives as long as the longest of its entries. Gives back how many are new.
-local function suppress(key, channels, reason, life, word)
+-- The record lives as long as the longest of its entries, which hold since now unless told otherwise. Gives back how
+-- many are new.
+local function suppress(key, channels, reason, life, word, since)
   local left, added = redis.call('PTTL', key), 0
-  local entry = cmsgpack.pack({now, life > 0 and now + life or 0, reason, word})
+  local entry = cmsgpack.pack({since or now, life > 0 and now + life or 0, reason, word})
   for _, channel in ipairs(channels) do added = added + redis.call('HSET', key, channel, entry) end
   if life == 0 then
     redis.call('PERSIST', key)
