@@ -66,8 +66,11 @@ class Worker:
 
     async def _round(self) -> float:
         room = self._batch - len(self._tasks)
-        if room <= 0 or self._engine.full:
+        if self._engine.full:
             return self._poll
+        if room <= 0:  # these mostly take a moment: the next are taken when they are done, and not a poll later
+            await asyncio.wait(list(self._tasks), timeout=self._poll)
+            return 0
         try:
             claimed = await self._claim(room)
         except Unavailable as fault:
