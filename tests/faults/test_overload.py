@@ -119,7 +119,6 @@ async def test_under_ten_times_the_load_checks_are_answered_and_starts_are_told_
 async def test_with_room_for_all_everybody_waits_ever_longer(data: Path) -> None:
     with Process(data, config(), module="tests.faults.roomless") as gateway:
         found = await overload(gateway)
-    assert b"503" not in found.starts.statuses
     assert not holds(found)
 
 
