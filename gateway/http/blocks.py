@@ -31,9 +31,8 @@ class Blocks:
 
     async def lift(self, request: Request) -> Response:
         app = app_of(self._surface, request)
-        body.require_json(request)
-        raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
-        await self._blocks.lift(app, body.understood(LiftBlockRequest, raw).id)
+        wanted, _ = await body.whole(request, self._surface, LiftBlockRequest)
+        await self._blocks.lift(app, wanted.id)
         return await self._left(app)
 
     async def _left(self, app: str) -> Response:

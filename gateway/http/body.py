@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from gateway.http.problems import Problem, invalid, pointer
 from gateway.http.reasons import faults
+from gateway.http.surface import Surface
 
 DEEPEST = 16
 """Levels of nesting. The deepest request has two."""
@@ -35,6 +36,13 @@ async def read(request: Request, most: int, seconds: float) -> bytes:
     except (TimeoutError, ClientDisconnect):
         raise Problem("request_timeout", headers=_CLOSE) from None
     return bytes(body)
+
+
+async def whole(request: Request, surface: Surface, model: type[T]) -> tuple[T, bytes]:
+    """The body of a call that needs one: as a model, and as it came."""
+    require_json(request)
+    raw = await read(request, surface.max_body, surface.body_seconds)
+    return understood(model, raw), raw
 
 
 def require_json(request: Request) -> None:

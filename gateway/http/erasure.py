@@ -24,8 +24,6 @@ class Erasure:
 
     async def erase(self, request: Request) -> Response:
         app = app_of(self._surface, request)
-        body.require_json(request)
-        raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
-        to = body.understood(EraseRequest, raw).to
-        erased = await self._surface.erasure.erase(app, understood(to.phone, to.email))
+        wanted, _ = await body.whole(request, self._surface, EraseRequest)
+        erased = await self._surface.erasure.erase(app, understood(wanted.to.phone, wanted.to.email))
         return Response(rendering.erased(erased), media_type="application/json")

@@ -47,9 +47,7 @@ class Lists:
 
     async def _asked(self, request: Request, model: type[T]) -> tuple[str, T]:
         app = app_of(self._surface, request)
-        body.require_json(request)
-        raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
-        return app, body.understood(model, raw)
+        return app, (await body.whole(request, self._surface, model))[0]
 
 
 def _json(found: Standing) -> Response:

@@ -44,7 +44,7 @@ class Native:
     async def start(self, request: Request) -> Response:
         app, wait = app_of(self._surface, request), headers.wait(request)
         key = headers.idempotency_key(request)
-        wanted, raw = await self._whole(request, StartRequest)
+        wanted, raw = await body.whole(request, self._surface, StartRequest)
         self._refuse_when_draining()
         async with self._surface.room:
             begun = await self._verifications.start(_start(app, wanted, key, raw, (wait or 0) * 1000))
@@ -63,7 +63,7 @@ class Native:
 
     async def check(self, request: Request) -> Response:
         app, key = app_of(self._surface, request), headers.idempotency_key(request)
-        wanted, raw = await self._whole(request, CheckRequest)
+        wanted, raw = await body.whole(request, self._surface, CheckRequest)
         found = await self._verifications.check(
             Check(
                 app=app,
@@ -80,7 +80,7 @@ class Native:
 
     async def feedback(self, request: Request) -> Response:
         app = app_of(self._surface, request)
-        said, _ = await self._whole(request, FeedbackRequest)
+        said, _ = await body.whole(request, self._surface, FeedbackRequest)
         found = await self._verifications.feedback(app, request.path_params["id"], converted=said.converted)
         return _json(rendering.encoded(Feedback(id=found.id, converted=said.converted)))
 
@@ -102,22 +102,13 @@ class Native:
         app, id_ = app_of(self._surface, request), request.path_params["id"]
         return _json(rendering.events(id_, await self._verifications.events(app, id_)))
 
-    async def _whole(self, request: Request, model: type[T]) -> tuple[T, bytes]:
-        """The body as a model and as it came."""
-        body.require_json(request)
-        raw = await self._read(request)
-        return body.understood(model, raw), raw
-
     async def _if_any(self, request: Request, model: type[T]) -> T:
         """The body as a model. No body is the same as an empty object, whatever its type."""
-        raw = await self._read(request)
+        raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
         if not raw:
             return model()
         body.require_json(request)
         return body.understood(model, raw)
-
-    async def _read(self, request: Request) -> bytes:
-        return await body.read(request, self._surface.max_body, self._surface.body_seconds)
 
     def _refuse_when_draining(self) -> None:
         """A stopping process finishes what is under way, checks included, and sends nothing new."""
