@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,21 +18,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.process import ROOT, Process
+from tests.support.process import ROOT, Process, eventually
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     with Process(tmp_path_factory.mktemp("g") / "d") as process:
         yield process
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10) -> None:
-    """For what another process does in its own time."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def code_on_page(gateway: Process, number: str) -> str:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.process import Process
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
+from tests.support.process import Process, eventually
 
 
 def status(gateway: Process, number: int) -> int:
@@ -26,12 +17,12 @@ def test_a_provider_is_switched_off_and_on_in_a_gateway_that_serves(data: Path) 
         assert status(gateway, next(numbers)) == 201
         off = gateway.run("provider", "disable", "simulator", "-c", str(gateway.config), "--reason", "maintenance")
         assert off.returncode == 0, off.stderr
-        eventually(lambda: status(gateway, next(numbers)) == 403)
+        eventually(lambda: status(gateway, next(numbers)) == 403, pause=0.05)
         assert 'otp_provider_disabled{provider="simulator"} 1.0' in gateway.metrics()
         gateway.stop()
         gateway.start()
         assert status(gateway, next(numbers)) == 403  # from its first request on
         on = gateway.run("provider", "enable", "simulator", "-c", str(gateway.config))
         assert on.returncode == 0, on.stderr
-        eventually(lambda: status(gateway, next(numbers)) == 201)
+        eventually(lambda: status(gateway, next(numbers)) == 201, pause=0.05)
         assert '"event":"provider.enabled"' in gateway.log.read_text()

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.process import ROOT, Process
+from tests.support.process import ROOT, Process, eventually
 
 WORKERS = 3
 TWO = {"OTP_GATEWAY__SERVER__WORKERS": "2"}
@@ -51,14 +51,6 @@ def several(data: Path, config: dict[str, Any] | None = None, **env: str) -> Pro
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     with several(tmp_path_factory.mktemp("w") / "d") as process:
         yield process
-
-
-def eventually(true: Callable[[], bool], seconds: float = 10) -> None:
-    """For what other processes do in their own time."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.02)
 
 
 def lines(gateway: Process, event: str, **fields: Any) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from multidict import CIMultiDict
 from gateway.core.keys import api_key_hash
 from gateway.http.api import application
 from gateway.http.openapi import document
-from gateway.http.surface import Surface
 from tests.gateway.http.contract import Contract, Reply
 from tests.model.plain import CHECKS, GUESSES, LIFE, ORDER, STARTS, WAITS, WINDOW, Plain
+from tests.support.surface import surface_of
 from tests.support.world import CHANNELS, World
 
 KEY = "otp_shop-key-0123456789abcd"
@@ -43,23 +43,7 @@ class Api:
 
     def __init__(self, world: World) -> None:
         self._contract = Contract(document("1.2.3"))
-        self._app = application(
-            Surface(
-                verifications=world.verifications,
-                reports=world.reports,
-                suppressions=world.suppressions,
-                lists=world.lists,
-                blocks=world.blocks,
-                erasure=world.erasure,
-                metrics=world.setup.metrics,
-                log=world.setup.log,
-                api_keys={api_key_hash(KEY): "shop"},
-                public_url="https://otp.example",
-                readiness=_ready,
-                draining=lambda: False,
-                version="1.2.3",
-            )
-        )
+        self._app = application(surface_of(world, {api_key_hash(KEY): "shop"}))
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         sent = {"authorization": f"Bearer {KEY}", "content-type": "application/json", **headers}
@@ -90,10 +74,6 @@ class Api:
         reply = Reply(told[0]["status"], headers_, b"".join(m.get("body", b"") for m in told[1:]))
         self._contract.hold(method, path, reply)
         return reply
-
-
-async def _ready() -> list[str]:
-    return []
 
 
 class Conversation(RuleBasedStateMachine):

@@ -11,13 +11,21 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[2]
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10, *, pause: float = 0.02) -> None:
+    """For what another process does in its own time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(pause)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from gateway.http.api import application
 from gateway.http.openapi import document
 from gateway.http.surface import Surface
 from tests.gateway.http.contract import Contract, Reply, leaks
+from tests.support.surface import surface_of
 from tests.support.world import EMAIL, PHONE, World
 
 KEY, SECOND_KEY, BANK_KEY = "otp_shop-key-0123456789abcd", "otp_shop-key-rotated-in-7890", "otp_bank-key-0123456789abcd"
@@ -91,22 +92,8 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
     async def readiness() -> list[str]:
         return list(state.problems)
 
-    surface = Surface(
-        verifications=world.verifications,
-        reports=world.reports,
-        suppressions=world.suppressions,
-        lists=world.lists,
-        erasure=world.erasure,
-        blocks=world.blocks,
-        metrics=world.setup.metrics,
-        log=world.setup.log,
-        api_keys={api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"},
-        public_url="https://otp.example",
-        readiness=readiness,
-        draining=lambda: state.draining,
-        version="1.2.3",
-    )
-    surface = replace(surface, **changes)
+    keys = {api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"}
+    surface = surface_of(world, keys, **{"readiness": readiness, "draining": lambda: state.draining, **changes})
     config = uvicorn.Config(application(surface), lifespan="off", log_config=None, ws="none", access_log=False)
     config.load()
     server = uvicorn.Server(config)

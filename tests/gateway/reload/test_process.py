@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.support.process import ROOT, Process
+from tests.support.process import ROOT, Process, eventually
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +41,6 @@ def say(gateway: Process, config: Any) -> None:
 def reload(gateway: Process) -> tuple[int, str, str]:
     done = gateway.run("reload", "--config", str(gateway.config))
     return done.returncode, done.stdout, done.stderr
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)
 
 
 def test_the_command_says_what_the_gateway_took_over(gateway: Process) -> None:
