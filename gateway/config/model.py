@@ -2,105 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from channels.contract import SecretRef
 from channels.wording import check_brand
-from gateway.core.codes import Malformed, normalise
-from policies import destination
+from gateway.config.forms import (
+    Currency,
+    Locale,
+    Name,
+    Network,
+    Prefix,
+    PublicUrl,
+    Purpose,
+    Sha256,
+    StoreUrl,
+    TestDestinations,
+)
 from policies.duration import Duration, within, written
-
-_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-
-
-def _name(text: str) -> str:
-    """Names appear in addresses, metrics and file names."""
-    if _NAME.fullmatch(text) is None:
-        raise ValueError(
-            "not a usable name: write lower-case letters, digits, hyphens and underscores, a letter first, 63 at most"
-        )
-    return text
-
-
-Name = Annotated[str, AfterValidator(_name)]
-
-
-def _purpose(text: str) -> str:
-    return text if text == "*" else _name(text)
-
-
-Purpose = Annotated[str, AfterValidator(_purpose)]
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError("not a network: write an address or a range, such as 10.0.0.0/8 or fd00::/8") from None
-
-
-def _public_url(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("not an address: write one such as https://otp.example.org")
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError("has more than an address: write only the scheme, the host and if need be a port and a path")
-    return text.rstrip("/")
-
-
-_HOSTS = r"[^\s/?#,]+(,[^\s/?#,]+)*"
-_WATCHED = re.compile(rf"rediss?\+(sentinel://{_HOSTS}/[A-Za-z0-9._-]+(/[0-9]+)?|cluster://{_HOSTS}/?)")
-
-
-def _store_url(text: str) -> str:
-    if text == "embedded" or re.fullmatch(r"unix:///\S+", text):
-        return text
-    if "@" in urlsplit(text).netloc:
-        raise ValueError("a password is never written in the configuration: write store.username and store.password")
-    if _WATCHED.fullmatch(text):
-        return text
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ValueError(
-            "not a store: write embedded, unix:///path, redis://host:6379/0, rediss://host:6379/0, "
-            "redis+sentinel://host:26379,host:26379/group/0 or redis+cluster://host:6379,host:6379"
-        )
-    return text
-
-
-def _sha256(text: str) -> str:
-    if text.startswith("otp_"):
-        raise ValueError(
-            "the key itself is never written in the configuration: write what `otp-gateway keys hash` says"
-        )
-    if re.fullmatch(r"[0-9a-f]{64}", text.lower()) and text != text.lower():
-        raise ValueError("has capital letters: write them small, as `otp-gateway keys new` prints them")
-    if re.fullmatch(r"[0-9a-f]{64}", text) is None:
-        raise ValueError("not a SHA-256: write the 64 hexadecimal digits that `otp-gateway keys new` prints")
-    return text
-
-
-def _locale(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", text) is None:
-        raise ValueError("not a language tag: write one such as en or pt-BR")
-    return text
-
-
-def _prefix(text: str) -> str:
-    """A brace would move the hash tag that keeps a verification's keys in one slot of a cluster."""
-    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,32}", text) is None:
-        raise ValueError("not a usable prefix: write 1 to 32 letters, digits, dots, colons, hyphens and underscores")
-    return text
 
 
 class _Section(BaseModel):
@@ -117,12 +38,12 @@ class ServerSettings(_Section):
 
     host: str = Field("127.0.0.1", min_length=1, description="The address to listen on; 0.0.0.0 for all of them.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
-    public_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
+    public_url: PublicUrl | None = Field(
         None,
         description="The address under which vendors call back. Left out: where the server listens, in development; "
         "needed in production with any provider that reports deliveries.",
     )
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+    trusted_proxies: tuple[Network, ...] = Field(
         (), max_length=64, description="Networks whose X-Forwarded-For is believed: your load balancers, nobody else."
     )
     workers: int = Field(
@@ -185,7 +106,7 @@ class WaitSettings(_Section):
 class StoreSettings(_Section):
     """Where the state lives: Valkey or Redis, always."""
 
-    url: Annotated[str, AfterValidator(_store_url)] = Field(
+    url: StoreUrl = Field(
         "embedded",
         description="embedded starts a Valkey of its own; or unix:///path, redis://host:port/db, rediss://host:port/db "
         "(TLS), redis+sentinel://host:port,host:port/group/db, redis+cluster://host:port,host:port, and both with "
@@ -206,7 +127,7 @@ class StoreSettings(_Section):
     fsync: Literal["everysec", "always"] = Field(
         "everysec", description="When the embedded store writes to disk: each second, or before each answer."
     )
-    prefix: Annotated[str, AfterValidator(_prefix)] = Field("otp", description="How the store's keys begin.")
+    prefix: Prefix = Field("otp", description="How the store's keys begin.")
     timeout: Annotated[Duration, within("100ms", "30s")] = _length(
         "1500ms", "How long one call to the store may take, the wait for a connection included."
     )
@@ -305,15 +226,6 @@ class OrderingSettings(_Section):
         return self
 
 
-def _currency(text: str) -> str:
-    if re.fullmatch(r"[A-Z]{3}", text) is None:
-        raise ValueError("not a currency: write its three ISO 4217 letters, such as USD")
-    return text
-
-
-Currency = Annotated[str, AfterValidator(_currency)]
-
-
 class CurrencySettings(_Section):
     """The currency that caps on spending are reckoned in. What may be spent is said by the policies."""
 
@@ -343,9 +255,7 @@ class ApiKey(_Section):
     """One of an app's keys. The configuration knows its hash only."""
 
     id: Name = Field(description="A name for logs, so that a key can be told from the app's others.")
-    sha256: Annotated[str, AfterValidator(_sha256)] = Field(
-        description="The SHA-256 of the key in hex, as `otp-gateway keys new` prints it."
-    )
+    sha256: Sha256 = Field(description="The SHA-256 of the key in hex, as `otp-gateway keys new` prints it.")
 
 
 class FailedCheckSettings(_Section):
@@ -379,9 +289,7 @@ class AppSettings(_Section):
         max_length=16,
         description="The app's API keys; several while they are rotated. Left out in development: one is made.",
     )
-    locale: Annotated[str, AfterValidator(_locale)] = Field(
-        "en", description="The language of messages when a request names none."
-    )
+    locale: Locale = Field("en", description="The language of messages when a request names none.")
     policies: dict[Purpose, str] = Field(
         {"*": "default"}, max_length=64, description="The policy for each purpose; * is for every other purpose."
     )
@@ -419,23 +327,6 @@ class ChannelsSettings(_Section):
     whatsapp: ChannelSettings = Field(ChannelSettings(), description="WhatsApp messages.")
     telegram: ChannelSettings = Field(ChannelSettings(), description="Telegram messages.")
     email: ChannelSettings = Field(ChannelSettings(), description="Email.")
-
-
-def _test_destinations(written: dict[str, str]) -> dict[str, str]:
-    """By the number or the mailbox in its one spelling; the code as a check compares it."""
-    found: dict[str, str] = {}
-    for place, (to, code) in enumerate(written.items(), 1):
-        try:
-            key = destination.email(to).key if "@" in to else destination.phone(to).e164
-            found[key] = normalise(code)
-        except destination.Invalid as fault:
-            raise ValueError(f"entry {place}: not a destination: write another. {fault.reason}") from None
-        except Malformed as fault:
-            raise ValueError(f"entry {place}: {fault}: write one such as 123456 in quotes") from None
-    return found
-
-
-TestDestinations = Annotated[dict[str, str], AfterValidator(_test_destinations)]
 
 
 class Config(_Section):
