@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,7 @@ def lift(block: str, url: str, key_file: Path, as_json: bool) -> None:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if client.printed(answer, as_json):
         return
     for block in answer["blocks"]:
         again = f", {block['repeated']} times in a row" if block["repeated"] > 1 else ""

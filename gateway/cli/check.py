@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,9 +18,7 @@ def command(verification: str, code: str, url: str, key_file: Path, as_json: boo
     """Try CODE for VERIFICATION, the id that `send` printed. Ends with 0 only when the code is right."""
     answer = client.call(url, key_file, f"/v1/verifications/{quote(verification, safe='')}/check", {"code": code})
     approved = answer["approved"]
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    else:
+    if not client.printed(answer, as_json):
         left = f", {answer['checks_left']} checks left" if answer["verdict"] == "wrong" else ""
         click.echo(click.style(answer["verdict"], fg="green" if approved else "red") + left)
     if not approved:

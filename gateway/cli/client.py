@@ -76,6 +76,13 @@ def call(
         raise click.ClickException(f"no gateway answers at {url}: {reason}. Start it, or name another --url.") from None
 
 
+def printed(answer: Mapping[str, Any], as_json: bool) -> bool:
+    """Whether the answer was asked for as it came, and has been printed so."""
+    if as_json:
+        click.echo(json.dumps(answer, indent=2))
+    return as_json
+
+
 def destination(to: str) -> dict[str, str]:
     """What an argument names, as the API has it."""
     return {"email" if "@" in to else "phone": to}

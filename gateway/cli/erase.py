@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -17,8 +16,7 @@ def command(to: str, url: str, key_file: Path, as_json: bool) -> None:
     """Erase what is kept of TO, a phone number or an email address, for the app of the API key. Opt-outs and counters
     stay: they are keyed hashes that protect the person."""
     answer = client.call(url, key_file, "/v1/erase", {"to": client.destination(to)})
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if client.printed(answer, as_json):
         return
     count, ended = answer["verifications"], answer["ended"]
     pending = f", {ended} of them pending" if ended else ""

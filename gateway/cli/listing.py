@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,8 +57,7 @@ def _seconds(text: str) -> int:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if client.printed(answer, as_json):
         return
     for said in answer["entries"]:
         until = f"until {said['expires_at']}" if said["expires_at"] else "until it is removed"

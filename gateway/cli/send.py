@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -36,8 +35,7 @@ def command(
     if locale:
         body["locale"] = locale
     answer = client.call(url, key_file, "/v1/verifications", body, {"Prefer": f"wait={wait}"})
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if client.printed(answer, as_json):
         return
     click.echo(answer["id"])
     for attempt in answer["attempts"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,7 @@ def _body(to: str, channels: tuple[str, ...]) -> dict[str, object]:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
+    if client.printed(answer, as_json):
         return
     for entry in answer["suppressions"]:
         until = f"until {entry['expires_at']}" if entry["expires_at"] else "until it is lifted"
