@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from gateway.http.blocks import Blocks
 from gateway.http.callbacks import Callbacks
@@ -39,18 +40,15 @@ def routes(surface: Surface, native: Native) -> list[Route]:
     ]
 
 
-def application(surface: Surface, more: Sequence[Route] = ()) -> Starlette:
+def application(surface: Surface, more: Sequence[Route] = ()) -> ASGIApp:
     """The ASGI application. `more` are the routes of other surfaces, under the same middleware and exceptions."""
     native = Native(surface)
     every = [*routes(surface, native), *more]
     templates = {route.endpoint: route.path for route in every}
     app = Starlette(
         routes=every,
-        middleware=[
-            Middleware(Observation, surface=surface, templates=templates),
-            Middleware(Direct, start=native.start, check=native.check, room=surface.room),
-        ],
+        middleware=[Middleware(Observation, surface=surface, templates=templates)],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False  # a redirect is built from the Host header
-    return app
+    return Direct(app, native.start, native.check, surface)

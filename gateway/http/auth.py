@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 from starlette.requests import Request
 
 from gateway.core.keys import api_key_hash
+from gateway.http import headers
 from gateway.http.problems import unauthenticated
 from gateway.http.surface import Surface
 
@@ -16,7 +17,7 @@ def app_of(surface: Surface, request: Request) -> str:
 
     A look-up by the hash needs no comparison in constant time: its timing tells of the hash, from which no key follows.
     """
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    scheme, _, key = headers.first(request, b"authorization").partition(" ")
     app = surface.api_keys.get(api_key_hash(key.strip())) if scheme.lower() == "bearer" else None
     if app is None:
         raise unauthenticated()
@@ -26,7 +27,7 @@ def app_of(surface: Surface, request: Request) -> str:
 def peer(request: Request, trusted: tuple[str, ...]) -> str:
     """The address that the request came from, for logs: the last hop that is none of our own proxies. What stands
     before it in X-Forwarded-For was written by that hop and may be made up."""
-    hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
+    hops = [hop.strip() for line in headers.every(request, b"x-forwarded-for") for hop in line.split(",")]
     address = request.client.host if request.client else ""
     while hops and _is_in(address, trusted):
         address = hops.pop()

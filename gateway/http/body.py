@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Generator, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Message
 
+from gateway.http import headers
 from gateway.http.problems import Problem, invalid, pointer
 from gateway.http.reasons import faults
 from gateway.http.surface import Surface
@@ -26,16 +28,53 @@ T = TypeVar("T", bound=BaseModel)
 
 async def read(request: Request, most: int, seconds: float) -> bytes:
     """The body, as it came. Raises the problems too_large and request_timeout."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > most:
-                    raise Problem("too_large", headers=_CLOSE)
-    except (TimeoutError, ClientDisconnect):
-        raise Problem("request_timeout", headers=_CLOSE) from None
-    return bytes(body)
+    begun = _Begun(request.receive())
+    if begun.message is None or begun.message.get("more_body", False):
+        try:
+            async with asyncio.timeout(seconds):
+                return await _slow(request, begun, most)
+        except TimeoutError:
+            raise Problem("request_timeout", headers=_CLOSE) from None
+    return _chunk(begun.message, most)
+
+
+class _Begun:
+    """A message that was asked for. Nearly every body is here when its request is, and then needs no deadline, which
+    costs more than all else that it takes to read it."""
+
+    def __init__(self, coming: Awaitable[Message]) -> None:
+        self._steps = coming.__await__()
+        self._first: Any = None
+        self.message: Message | None = None
+        try:
+            self._first = next(self._steps)
+        except StopIteration as done:
+            self.message = done.value
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        """The message; what it waits for is known, and passed on to the event loop first."""
+        if self.message is None:
+            yield self._first
+            self.message = yield from self._steps
+        return self.message
+
+
+async def _slow(request: Request, begun: _Begun, most: int) -> bytes:
+    message, body = await begun, bytearray()
+    while True:
+        body += _chunk(message, most - len(body))
+        if not message.get("more_body", False):
+            return bytes(body)
+        message = await request.receive()
+
+
+def _chunk(message: Message, most: int) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Problem("request_timeout", headers=_CLOSE)
+    chunk: bytes = message.get("body", b"")
+    if len(chunk) > most:
+        raise Problem("too_large", headers=_CLOSE)
+    return chunk
 
 
 async def whole(request: Request, surface: Surface, model: type[T]) -> tuple[T, bytes]:
@@ -47,10 +86,13 @@ async def whole(request: Request, surface: Surface, model: type[T]) -> tuple[T, 
 
 def require_json(request: Request) -> None:
     """Raises the problem unsupported_media_type unless the body says that it is JSON, plain and in UTF-8."""
-    media, *parameters = request.headers.get("content-type", "").lower().split(";")
-    others = {p.strip().replace('"', "") for p in parameters} - {"charset=utf-8", ""}
-    coding = request.headers.get("content-encoding", "identity").lower()
-    if media.strip() != "application/json" or others or coding != "identity":
+    kind = headers.first(request, b"content-type").lower()
+    if kind != "application/json":
+        media, *parameters = kind.split(";")
+        others = {p.strip().replace('"', "") for p in parameters} - {"charset=utf-8", ""}
+        if media.strip() != "application/json" or others:
+            raise Problem("unsupported_media_type")
+    if headers.first(request, b"content-encoding", "identity").lower() != "identity":
         raise Problem("unsupported_media_type")
 
 
@@ -97,9 +139,7 @@ def _at_once(text: str) -> Any:
     """A body without numbers, surrogates, names twice and much nesting. Raises _Doubtful and ValueError."""
     if not text.isascii() or "\\u" in text or text.count("{") + text.count("[") > DEEPEST:
         raise _Doubtful
-    return json.loads(
-        text, object_pairs_hook=_distinct, parse_int=_doubted, parse_float=_doubted, parse_constant=_doubted
-    )
+    return _PLAIN.decode(text)
 
 
 def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -113,6 +153,9 @@ def _doubted(text: str) -> None:
     raise _Doubtful
 
 
+_PLAIN = json.JSONDecoder(
+    object_pairs_hook=_distinct, parse_int=_doubted, parse_float=_doubted, parse_constant=_doubted
+)
 _TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 
 

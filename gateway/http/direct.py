@@ -12,50 +12,58 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http.problems import CAUSES, answer
-from gateway.http.room import Room
+from gateway.http.observation import Observed
+from gateway.http.problems import CAUSES, Problem, answer, respond
+from gateway.http.surface import Surface
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 START = "/v1/verifications"
 EXPECTED = "expected"
 """In the state of a request for which a place is kept in the room."""
+_ONE = START + "/"
 _CHECK = "/check"
+_CHECKS = START + "/{id}" + _CHECK
 _EXPECTED = tuple(CAUSES)
 
 
 class Direct:
-    """An ASGI application: the two calls, and everything else by `app`."""
+    """An ASGI application: the two calls, and everything else by `app`, which observes itself."""
 
-    def __init__(self, app: ASGIApp, start: Endpoint, check: Endpoint, room: Room) -> None:
+    def __init__(self, app: ASGIApp, start: Endpoint, check: Endpoint, surface: Surface) -> None:
         self._app = app
-        self._room = room
+        self._room = surface.room
         self._start = start
         self._check = check
+        self._surface = surface
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self._endpoint(scope)
-        if scope.get("state", {}).pop(EXPECTED, False):
-            self._room.arrived()
-        if endpoint is None:
-            await self._app(scope, receive, send)
-            return
-        scope["endpoint"] = endpoint
-        request = Request(scope, receive)
-        try:
-            response = await endpoint(request)
-        except _EXPECTED as error:
-            response = await answer(request, error)
-        await response(scope, receive, send)
+        if scope["type"] == "http" and scope["method"] == "POST":
+            if scope.get("state", {}).pop(EXPECTED, False):
+                self._room.arrived()
+            path: str = scope["path"]
+            if path == START:
+                await self._answer(START, self._start, scope, receive, send)
+                return
+            if path.endswith(_CHECK) and path.startswith(_ONE):
+                id_ = path[len(_ONE) : -len(_CHECK)]
+                if id_ and "/" not in id_:
+                    scope["path_params"] = {"id": id_}
+                    await self._answer(_CHECKS, self._check, scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
-    def _endpoint(self, scope: Scope) -> Endpoint | None:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return None
-        path: str = scope["path"]
-        if path == START:
-            return self._start
-        id_ = path[len(START) + 1 : -len(_CHECK)]
-        if not id_ or "/" in id_ or path != f"{START}/{id_}{_CHECK}":
-            return None
-        scope["path_params"] = {"id": id_}
-        return self._check
+    async def _answer(self, route: str, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        """As `observation.Observation` and the router do it for all the other calls."""
+        with Observed(self._surface, scope, route) as observed:
+            try:
+                response = await endpoint(Request(scope, receive))
+            except _EXPECTED as error:
+                response = answer(error, observed.id)
+            except Exception as error:  # noqa: BLE001 - the last place: whatever it is, the caller gets a problem
+                observed.failed(error)
+                response = respond(Problem("internal_error"), observed.id)
+            observed.status = response.status_code
+            headers = [*response.raw_headers, *observed.headers]
+            await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})

@@ -1,4 +1,4 @@
-"""The two request headers that change what a call does: Idempotency-Key and Prefer."""
+"""Request headers: how one is found, and the two that change what a call does, Idempotency-Key and Prefer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,24 @@ _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;.*)?', re.IGNORECASE)
 
 
+def every(request: Request, name: bytes) -> list[str]:
+    """What each header of that name says; the name is in lower case, as ASGI has it. The library's own mapping decodes
+    all of them first."""
+    return [value.decode("latin-1") for found, value in request.scope["headers"] if found == name]
+
+
+def first(request: Request, name: bytes, otherwise: str = "") -> str:
+    """What the first header of that name says."""
+    for found, value in request.scope["headers"]:
+        if found == name:
+            return str(value, "latin-1")
+    return otherwise
+
+
 def idempotency_key(request: Request) -> str | None:
     """The key, raw or as an RFC 9651 string (draft-ietf-httpapi-idempotency-key-header-07 §2.1 wants the string, and
     most clients send it raw): the two spellings are one key. Raises the problem invalid_request."""
-    given = request.headers.getlist("idempotency-key")
+    given = every(request, b"idempotency-key")
     if not given:
         return None
     key = _unquoted(given[0].strip())
@@ -42,6 +56,9 @@ def wait(request: Request) -> int | None:
 
     RFC 7240 §2: what is not understood is ignored, and of a preference given twice the first counts.
     """
-    preferences = (part.strip() for line in request.headers.getlist("prefer") for part in line.split(","))
+    lines = every(request, b"prefer")
+    if not lines:
+        return None
+    preferences = (part.strip() for line in lines for part in line.split(","))
     found = next(filter(None, map(_WAIT.fullmatch, preferences)), None)
     return min(int(found[1]), MOST_WAIT) if found else None

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.http import body, headers, rendering
+from gateway.http.answer import Answer, Header
 from gateway.http.auth import app_of
 from gateway.http.models import CancelRequest, CheckRequest, Feedback, FeedbackRequest, ResendRequest, StartRequest
 from gateway.http.surface import Surface
@@ -49,17 +50,17 @@ class Native:
         async with self._surface.room:
             begun = await self._verifications.start(_start(app, wanted, key, raw, (wait or 0) * 1000))
         answer = await self._answered(begun, (wait or 0) * 1000)
-        told = {"Location": f"/v1/verifications/{begun.verification.id}"}
+        told: tuple[Header, ...] = ((b"location", b"/v1/verifications/" + begun.verification.id.encode()),)
         if begun.replayed:
-            told["Idempotent-Replayed"] = "true"
+            told += ((b"idempotent-replayed", b"true"),)
         elif wait is not None:
-            told["Preference-Applied"] = f"wait={wait}"
-        return _json(answer, 201, told)
+            told += ((b"preference-applied", b"wait=%d" % wait),)
+        return Answer(answer, 201, told)
 
     async def read(self, request: Request) -> Response:
         app = app_of(self._surface, request)
         found = await self._verifications.read(app, request.path_params["id"])
-        return _json(rendering.verification(found, self._surface.min_useful))
+        return Answer(rendering.verification(found, self._surface.min_useful))
 
     async def check(self, request: Request) -> Response:
         app, key = app_of(self._surface, request), headers.idempotency_key(request)
@@ -76,13 +77,13 @@ class Native:
                 body=raw,
             )
         )
-        return _json(rendering.checked(found))
+        return Answer(rendering.checked(found))
 
     async def feedback(self, request: Request) -> Response:
         app = app_of(self._surface, request)
         said, _ = await body.whole(request, self._surface, FeedbackRequest)
         found = await self._verifications.feedback(app, request.path_params["id"], converted=said.converted)
-        return _json(rendering.encoded(Feedback(id=found.id, converted=said.converted)))
+        return Answer(rendering.encoded(Feedback(id=found.id, converted=said.converted)))
 
     async def resend(self, request: Request) -> Response:
         app = app_of(self._surface, request)
@@ -90,17 +91,17 @@ class Native:
         self._refuse_when_draining()
         async with self._surface.room:
             found = await self._verifications.resend(app, request.path_params["id"], wanted.channel)
-        return _json(rendering.verification(found, self._surface.min_useful), 202)
+        return Answer(rendering.verification(found, self._surface.min_useful), 202)
 
     async def cancel(self, request: Request) -> Response:
         app = app_of(self._surface, request)
         await self._if_any(request, CancelRequest)
         found = await self._verifications.cancel(app, request.path_params["id"])
-        return _json(rendering.verification(found, self._surface.min_useful))
+        return Answer(rendering.verification(found, self._surface.min_useful))
 
     async def events(self, request: Request) -> Response:
         app, id_ = app_of(self._surface, request), request.path_params["id"]
-        return _json(rendering.events(id_, await self._verifications.events(app, id_)))
+        return Answer(rendering.events(id_, await self._verifications.events(app, id_)))
 
     async def _if_any(self, request: Request, model: type[T]) -> T:
         """The body as a model. No body is the same as an empty object, whatever its type."""
@@ -149,7 +150,3 @@ def _start(app: str, wanted: StartRequest, key: str | None, raw: bytes, wait: in
         body=raw,
         wait=wait,
     )
-
-
-def _json(content: bytes, status: int = 200, told: dict[str, str] | None = None) -> Response:
-    return Response(content, status, told, "application/json")

@@ -181,10 +181,14 @@ def unauthenticated() -> Problem:
     return Problem("unauthenticated", headers=_CHALLENGE)
 
 
-async def answer(request: Request, error: Exception) -> Response:
+def answer(error: Exception, request_id: str) -> Response:
     """The problem that an exception of CAUSES becomes."""
     cause = next(CAUSES[cls] for cls in type(error).__mro__ if cls in CAUSES)
-    return respond(cause(error), request.state.request_id)
+    return respond(cause(error), request_id)
 
 
-EXCEPTION_HANDLERS: Mapping[Any, ExceptionHandler] = dict.fromkeys(CAUSES, answer)
+async def _handle(request: Request, error: Exception) -> Response:
+    return answer(error, request.state.request_id)
+
+
+EXCEPTION_HANDLERS: Mapping[Any, ExceptionHandler] = dict.fromkeys(CAUSES, _handle)

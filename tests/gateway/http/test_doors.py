@@ -8,20 +8,25 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import uvicorn
 from multidict import CIMultiDict
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
+from structlog import get_logger
 
 from gateway.http import protocol
 from gateway.http.direct import Direct
 from gateway.http.openapi import document
 from gateway.http.protocol import Bounded, Door
 from gateway.http.room import Room
+from gateway.telemetry.labels import Labels
+from gateway.telemetry.metrics import Metrics
 from tests.gateway.http.contract import Contract, Reply
 
 BODY = b'{"to": {"phone": "+14155550123"}}'
@@ -52,7 +57,8 @@ async def serving(room: Room, most: int = 100, started: Callable[[], Any] | None
     async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("elsewhere")(scope, receive, send)
 
-    app = Direct(elsewhere, endpoint, check, room)
+    surface: Any = SimpleNamespace(room=room, metrics=Metrics(CollectorRegistry(), Labels(), "1"), log=get_logger())
+    app = Direct(elsewhere, endpoint, check, surface)
     door = Door(room, lambda: seen.append(503))
     http: Any = partial(Bounded, most=most, door=door)
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)
