@@ -220,7 +220,8 @@ class Watch(NamedTuple):
     """One thing to keep an eye on, for one subject. The store counts and judges; the policy only says what.
 
     With `ripe` above zero it is a conversion: of the messages older than that, the share whose code was typed. Else it
-    counts the distinct items, such as neighbouring numbers, that had a message in the window and no code typed.
+    counts items, such as neighbouring numbers, that had a message in the window and no code typed: each item once, or
+    with `each` each of its messages. A code that is typed takes all of its item's messages out.
     """
 
     rule: str
@@ -233,11 +234,12 @@ class Watch(NamedTuple):
     minimum: int  # messages that say something; or items that are too many
     window: int  # milliseconds, as all times
     ripe: int = 0
-    patience: int = 0  # with no code typed at all, how old the first message must be
+    patience: int = 0  # of a conversion with no code typed at all, how old the first message must be; of items, each
     floor: float = 0.0  # the share that is too low
     drop: float = 0.0  # the share of its own usual conversion that is too low, where it has one
     near: int = 0  # items no further apart than this count twice
     block: Blocking = Blocking()
+    each: bool = False
 
     def __repr__(self) -> str:
         return f"Watch({self.rule}, {self.per} {self.shown})"

@@ -15,6 +15,9 @@ REMEMBERED = 1000
 FEWEST = 5
 """What a repeated block needs at the least: each level halves what the rule asks for, and never goes below."""
 MOST_LEVEL = 20
+MOST_ITEMS = 200
+"""Items of a subject, at the most: as many as a rule may ask for. While there are as many, all too young to tell,
+further ones are not counted. The oldest stay, or a flood would wash away what it is known by."""
 DAY = 86_400_000
 
 Key = tuple[str, str, str, str]
@@ -129,7 +132,7 @@ def suspicious(watch: Watch, state: State, now: int) -> Verdict:
         tidy(watch, state, now)
         return _converts_too_little(watch, state, needed, now)
     state.items = [entry for entry in state.items if entry[1] > now - watch.window]
-    crowded = crowd([item for item, _ in state.items], watch.near) >= needed
+    crowded = crowd([item for item, at in state.items if at + watch.patience <= now], watch.near) >= needed
     return Verdict.GUILTY if crowded else Verdict.FINE
 
 
@@ -196,8 +199,9 @@ def _alike(watch: Watch, one: Bucket, other: Bucket, now: int) -> bool:
 
 def _count(watch: Watch, state: State, now: int) -> None:
     if not watch.ripe:
-        state.items = [entry for entry in state.items if entry[0] != watch.item]
-        state.items = [*state.items, (watch.item, now)][-watch.minimum :]
+        state.items = [entry for entry in state.items if watch.each or entry[0] != watch.item]
+        if len(state.items) < MOST_ITEMS:
+            state.items.append((watch.item, now))
     elif state.buckets and now - state.buckets[-1].start < _fine(watch):
         state.buckets[-1].sends += 1
     else:

@@ -25,6 +25,8 @@ _OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is 
 """Reasons that say nothing of the number."""
 _NAME = 16
 """Characters of a hash that name a watch: 96 bits."""
+_ITEM = 8
+"""Those of an item, which has a few hundred beside it: 48 bits."""
 _PLAIN = str.maketrans("+/", "-_")
 
 
@@ -61,7 +63,10 @@ def _name(setup: Setup, *parts: str) -> str:
 
 
 def _item(setup: Setup, watch: Watch) -> str | int:
-    return setup.keys.place(watch.subject, watch.item) if isinstance(watch.item, int) else watch.item
+    """Of a number only what can be compared: its place, moved by a secret amount, or the beginning of its hash."""
+    if isinstance(watch.item, int):
+        return setup.keys.place(watch.subject, watch.item)
+    return _name(setup, watch.item)[:_ITEM] if watch.each else watch.item
 
 
 async def pretended(setup: Setup, attempt: Attempt) -> Accepted:

@@ -216,6 +216,7 @@ class Watched:
             "f": w.floor,
             "d": w.drop,
             "near": w.near,
+            "e": w.each,
             "b": w.block.first,
             "g": w.block.growth,
             "l": w.block.longest,

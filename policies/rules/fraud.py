@@ -14,6 +14,7 @@ from policies.model import Blocking, ChannelName, Mode, Phone, Question, Refusal
 from policies.rules.finding import Finding, sift
 from policies.rules.limits import neighbourhood, network
 from policies.rules.number_type import Types
+from policies.watches import MOST_ITEMS
 
 Per = Literal["prefix", "range", "country", "app", "ip", "network", "device"]
 
@@ -23,12 +24,14 @@ _POSSIBLE: Mapping[str, tuple[str, ...]] = {
     "conversion": _OF_NUMBERS,
     "adjacent": ("prefix",),
     "countries": _OF_CLIENTS,
+    "velocity": (*_OF_CLIENTS, *_OF_NUMBERS),
     "range": (),
 }
 _KEYS: Mapping[str, frozenset[str]] = {
     "conversion": frozenset({"per", "minimum", "window", "ripe", "patience", "floor", "drop", "block"}),
     "adjacent": frozenset({"per", "amount", "window", "near", "block"}),
     "countries": frozenset({"per", "amount", "window", "block"}),
+    "velocity": frozenset({"per", "amount", "window", "ripe", "block"}),
     "range": frozenset({"prefixes", "types"}),
 }
 
@@ -66,14 +69,15 @@ class FraudRule(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    measure: Literal["conversion", "adjacent", "countries", "range"] = Field(
+    measure: Literal["conversion", "adjacent", "countries", "velocity", "range"] = Field(
         description="conversion: too few codes are typed; adjacent: too many numbers of one prefix at once; countries: "
-        "one client reaches numbers in too many countries; range: the number itself."
+        "one client reaches numbers in too many countries; velocity: too many starts that nobody answers; range: the "
+        "number itself."
     )
     per: Per | None = Field(
         None,
-        description="Of whom: prefix (a number less its last four digits), range (less its last six), country, app; of "
-        "countries: ip, network (an IPv4 /24 or an IPv6 /48), device.",
+        description="Of whom. Of conversion and velocity: prefix (a number less its last four digits), range (less its "
+        "last six), country, app; of countries and velocity: ip, network (an IPv4 /24 or an IPv6 /48), device.",
     )
     mode: Mode = Field(
         Mode.MONITOR,
@@ -81,10 +85,12 @@ class FraudRule(BaseModel):
         "ever and sends nothing.",
     )
     minimum: int = Field(50, ge=5, le=100_000, description="Of a conversion: messages that say something.")
-    amount: int = Field(40, ge=2, le=200, description="Of adjacent numbers, or of countries: how many are too many.")
+    amount: int = Field(
+        40, ge=2, le=MOST_ITEMS, description="Of adjacent numbers, countries or a velocity: how many are too many."
+    )
     window: Annotated[Duration, within("1m", "31d")] = Field(86_400_000, description="How far back it looks.")
     ripe: Annotated[Duration, within("10s", "1h")] = Field(
-        180_000, description="Of a conversion: how old a message must be to count against it."
+        180_000, description="Of a conversion or a velocity: how old a message must be to count against it."
     )
     patience: Annotated[Duration, within("1s", "1h")] = Field(
         30_000,
@@ -103,8 +109,11 @@ class FraudRule(BaseModel):
     def _possible(self) -> Self:
         possible = _POSSIBLE[self.measure]
         if self.per not in (possible or (None,)):
-            remedy = f"write one of {', '.join(possible)}" if possible else "leave it out"
-            raise ValueError(f"per: does not go with {self.measure}: {remedy}")
+            choice = (
+                f"write {'one of ' if len(possible) > 1 else ''}{', '.join(possible)}" if possible else "leave it out"
+            )
+            fault = f"does not go with {self.measure}" if self.per else f"is missing, of whom the {self.measure} is"
+            raise ValueError(f"per: {fault}: {choice}")
         said = {
             key for key, value in self if value != type(self).model_fields[key].get_default(call_default_factory=True)
         }
@@ -112,6 +121,8 @@ class FraudRule(BaseModel):
             raise ValueError(f"{strange[0]}: does not go with {self.measure}: leave it out")
         if self.measure == "range" and not (self.prefixes or self.types):
             raise ValueError("prefixes: a range needs them, or types: write one of the two")
+        if "ripe" in _KEYS[self.measure] and self.ripe >= self.window:
+            raise ValueError("window: ends before any message in it is ripe: write more than ripe says, such as 1h")
         return self
 
 
@@ -175,12 +186,17 @@ def _terms(rule: FraudRule) -> tuple[Any, ...]:
         rule.minimum if conversion else rule.amount,
         rule.window,
         rule.ripe if conversion else 0,
-        rule.patience,
+        _patience(rule),
         rule.floor,
         rule.drop,
         rule.near if rule.measure == "adjacent" else 0,
         Blocking(rule.block.first, rule.block.growth, rule.block.longest),
+        rule.measure == "velocity",
     )
+
+
+def _patience(rule: FraudRule) -> int:
+    return {"conversion": rule.patience, "velocity": rule.ripe}.get(rule.measure, 0)
 
 
 def judge(eyes: Eyes, question: Question, steps: tuple[Step, ...]) -> Finding:
@@ -244,4 +260,5 @@ _ITEMS: Mapping[str, Callable[[Phone], str | int]] = {
     "conversion": lambda _: "",
     "adjacent": lambda phone: phone.place,
     "countries": lambda phone: phone.country,
+    "velocity": lambda phone: phone.e164,
 }

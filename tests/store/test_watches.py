@@ -24,6 +24,9 @@ CONVERSION = Watch(
 )  # fmt: skip
 ADJACENT = Watch("adjacent", "shop", "prefix", "+1", 0, "+1*", Mode.ENFORCE, 7, 4_000, near=10, block=BLOCK)
 COUNTRIES = Watch("countries", "shop", "ip", "::", "US", "ip", Mode.MONITOR, 3, 10_000, block=BLOCK)
+VELOCITY = Watch(
+    "velocity", "shop", "ip", "::", "+1", "ip", Mode.MONITOR, 6, 4_000, patience=1_000, block=BLOCK, each=True
+)
 
 Step = tuple[int, int, str, int, bool]
 STEPS = st.lists(
@@ -37,12 +40,17 @@ STEPS = st.lists(
     min_size=1,
     max_size=60,
 )
-Modes = tuple[Mode, Mode, Mode]
-MODES = st.tuples(st.sampled_from(Mode), st.sampled_from(Mode), st.sampled_from(Mode))
+Modes = tuple[Mode, Mode, Mode, Mode]
+MODES = st.tuples(*[st.sampled_from(Mode)] * 4)
 
 
 def watches(place: int, country: str, modes: Modes) -> tuple[Watch, ...]:
-    plain = CONVERSION, ADJACENT._replace(item=place), COUNTRIES._replace(item=country)
+    plain = (
+        CONVERSION,
+        ADJACENT._replace(item=place),
+        COUNTRIES._replace(item=country),
+        VELOCITY._replace(item=f"+{place}"),
+    )
     return tuple(watch._replace(mode=mode) for watch, mode in zip(plain, modes, strict=True))
 
 
@@ -102,7 +110,8 @@ def runs(url: str, work: Callable[[Shelf], Any]) -> Any:
     return asyncio.run(once())
 
 
-ENFORCED: Modes = (Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR)
+ENFORCED: Modes = (Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR, Mode.MONITOR)
+HURRIED: Modes = (Mode.MONITOR, Mode.MONITOR, Mode.MONITOR, Mode.ENFORCE)
 
 
 def starts(number: int, typed: Callable[[int], int], pause: int = 130, every: int = 500) -> list[Step]:
@@ -119,6 +128,10 @@ WORSE = [*USUAL, (60_001, 1, "US", 1, False), *starts(40, lambda n: int(n % 3 ==
 SEQUENCE = [(100, 20 + n, "US", 0, False) for n in range(12)]
 AROUND = [(100, place, "US", 0, False) for place in (9_999, 3, 500, 1_000, 1_500, 2_000)]
 EVERYWHERE = [(100, n, country, 0, n == 1) for n, country in enumerate(["US", "GB", "DE", "FR", "US"])]
+INSISTENT = [(130, 7, "US", 0, False)] * 20
+FLOOD = [(1, 7 if n < 200 else 40, "US", 0, False) for n in range(220)]
+FLOODED = [*FLOOD, (0, 7, "US", 30, False), (1_200, 7, "US", 0, False)]
+FORGIVEN = [*[(130, 7, "US", 4 if n == 7 else 0, False) for n in range(8)], *INSISTENT]
 LATER = [(60_001, 1, "US", 0, False), (60_001, 2, "US", 0, False)]
 END = (5_001, 1, "US", 0, False)  # of what is held, and of a first block
 AGAIN = [*SILENT, END, END, *SILENT, END, *LATER, *SILENT, END, END]
@@ -132,7 +145,10 @@ AGAIN = [*SILENT, END, END, *SILENT, END, *LATER, *SILENT, END, END]
 @example(AGAIN, ENFORCED)
 @example(WORSE, ENFORCED)
 @example(AROUND, ENFORCED)
-@example(EVERYWHERE, (Mode.MONITOR, Mode.SHADOW, Mode.CHALLENGE))
+@example(EVERYWHERE, (Mode.MONITOR, Mode.SHADOW, Mode.CHALLENGE, Mode.MONITOR))
+@example(INSISTENT, HURRIED)
+@example(FORGIVEN, HURRIED)
+@example(FLOODED, HURRIED)
 def test_the_memory_suspects_every_start_as_the_store_does(valkey: str, steps: list[Step], modes: Modes) -> None:
     assert runs(valkey, lambda shelf: differ(shelf, Watching(), steps, modes)) == []
 
@@ -151,6 +167,9 @@ def test_the_memory_suspects_every_start_as_the_store_does(valkey: str, steps: l
         ("    st.b, st.e = {}, {}\n", "", AGAIN),  # what led to a block leads to the next one
         ("w.g ^ level", "1 ^ level", AGAIN),  # blocks that do not lengthen
         ("+ w.l and 0 or st.v", "+ w.l and st.v or st.v", AGAIN),  # remembers for ever
+        ("if not w.e then", "if true then", INSISTENT),  # takes all that one number was sent for one
+        ("at + w.p > now", "at > now", INSISTENT),  # takes for unanswered what nobody has had the time to answer
+        ("if #st.e < 2 * MOST_ITEMS then", "if true then", FLOODED),  # keeps whatever comes
     ],
 )  # fmt: skip
 def test_a_watch_with_a_planted_fault_is_caught(
@@ -160,7 +179,8 @@ def test_a_watch_with_a_planted_fault_is_caught(
 
     assert module._source("watches").count(right) == 1
     monkeypatch.setattr(module, "_source", lambda name, read=module._source: read(name).replace(right, wrong))
-    assert runs(valkey, lambda shelf: differ(shelf, Watching(), steps, ENFORCED)) != []
+    modes = HURRIED if steps in (INSISTENT, FLOODED) else ENFORCED
+    assert runs(valkey, lambda shelf: differ(shelf, Watching(), steps, modes)) != []
 
 
 async def parallel(shelf: Shelf, starts: int) -> int:

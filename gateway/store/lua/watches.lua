@@ -1,9 +1,10 @@
 -- Loaded after the prelude where abuse is watched: policies/watches.py says the same in Python, and why.
 -- A watch is {o: about (rule, per, subject as shown), m: mode (0 monitor .. 3 enforce), i: item, n: minimum, w: window,
--- r: ripe (0: items are counted), p: patience, f: floor, d: drop, near, b: first, g: growth, l: longest, k: kept}.
+-- r: ripe (0: items are counted), p: patience, f: floor, d: drop, near, e: each, b: first, g: growth, l: longest,
+-- k: kept}.
 -- The state of a subject is {b: buckets {start, sends, approved, ...}, hs and ha: what is usual, e: items {item, at, ...},
 -- u: end of the last block, s: its start, v: level, o: about}. The key of the index of blocks comes first.
-local PARTS, REMEMBERED, FEWEST, MOST_LEVEL, MOST_BLOCKS = 12, 1000, 5, 20, 10000
+local PARTS, REMEMBERED, FEWEST, MOST_LEVEL, MOST_ITEMS, MOST_BLOCKS = 12, 1000, 5, 20, 200, 10000
 
 local function fine(w) return math.max(1, math.floor(w.r / PARTS)) end
 local function older(w, start, age) return start + fine(w) + age <= now end
@@ -43,10 +44,10 @@ local function converts_too_little(w, st, needed)
   return (silent or (young >= needed and approved < bar * young)) and HELD or FINE
 end
 
-local function crowd(st, near)
-  local places, number = {}, #st.e / 2
+local function crowd(entries, near)
+  local places, number = {}, #entries / 2
   if near == 0 then return number end
-  for i = 1, #st.e, 2 do places[#places + 1] = st.e[i] end
+  for i = 1, #entries, 2 do places[#places + 1] = entries[i] end
   table.sort(places)
   local function close(i)
     local gap = (places[i % number + 1] - places[i]) % 10000
@@ -74,7 +75,8 @@ local function suspicious(w, st)
     return converts_too_little(w, st, needed)
   end
   st.e = without(st.e, function(_, at) return at <= now - w.w end)
-  return crowd(st, w.near) >= needed and GUILTY or FINE
+  local old = w.p > 0 and without(st.e, function(_, at) return at + w.p > now end) or st.e
+  return crowd(old, w.near) >= needed and GUILTY or FINE
 end
 
 local function keep(key, w, st)
@@ -103,12 +105,8 @@ end
 local function count(w, st)
   local newest = #st.b - 2
   if w.r == 0 then
-    st.e = without(st.e, function(item) return item == w.i end)
-    st.e[#st.e + 1], st.e[#st.e + 2] = w.i, now
-    while #st.e > 2 * w.n do
-      table.remove(st.e, 1)
-      table.remove(st.e, 1)
-    end
+    if not w.e then st.e = without(st.e, function(item) return item == w.i end) end
+    if #st.e < 2 * MOST_ITEMS then st.e[#st.e + 1], st.e[#st.e + 2] = w.i, now end
   elseif newest > 0 and now - st.b[newest] < fine(w) then
     st.b[newest + 1] = st.b[newest + 1] + 1
   else
