@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from json import JSONEncoder
 from typing import Any, TextIO
@@ -16,6 +15,7 @@ import structlog
 from pydantic_core import PydanticSerializationError, to_json
 from structlog.typing import EventDict, Processor
 
+from gateway.telemetry.plain import shortened
 from gateway.telemetry.redaction import HIDDEN, anything, exception, one_line, secret, text
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -39,10 +39,11 @@ def configure(
     stream = stream or sys.stdout
     tidy = Tidy(clock)
     renderer = _renderer(layout, stream)
+    lines, logger, loud = Lines(stream), structlog.make_filtering_bound_logger(level), LEVELS[LEVELS.index(level) :]
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, tidy, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=Lines(stream).same,
+        wrapper_class=logger if isinstance(renderer, Console) else shortened(logger, loud, tidy.now, lines.write),
+        logger_factory=lines.same,
         cache_logger_on_first_use=True,
     )
     _adopt_libraries(level, stream, tidy, renderer)
@@ -62,7 +63,7 @@ class Tidy:
         self._stamp = ""
 
     def __call__(self, logger: Any, method: str, event: EventDict) -> EventDict:
-        line: dict[str, Any] = {"timestamp": self._now(), "level": method, "event": text(str(event.pop("event", "")))}
+        line: dict[str, Any] = {"timestamp": self.now(), "level": method, "event": text(str(event.pop("event", "")))}
         problem = event.pop("exc_info", None)
         for field, value in event.items():
             kind = type(value)
@@ -76,7 +77,8 @@ class Tidy:
             _explain(line, problem)
         return line
 
-    def _now(self) -> str:
+    def now(self) -> str:
+        """The stamp of a line that is written now."""
         now = self._clock()
         second = int(now)
         if second != self._second:
@@ -149,9 +151,12 @@ class Lines:
         return self
 
     def write(self, line: str) -> None:
-        with self._lock, suppress(OSError, ValueError):
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        with self._lock:
+            try:
+                self._stream.write(f"{line}\n")
+                self._stream.flush()
+            except (OSError, ValueError):
+                pass
 
     debug = info = warning = error = critical = write
 
