@@ -125,6 +125,7 @@ class Question:
     own_code: bool = False  # the app brings the code, and may never ask whether it was right
     suspected: Mode = Mode.MONITOR  # how a block in the store wants it treated, as far as the store has been asked
     suspected_by: str = ""  # the rule whose block that is
+    stretch: int = 1  # as how many messages its SMS is paid for: a long context takes more parts than lists reckon with
 
     def target(self, channel: str) -> str:
         """Whom a verification that begins with this channel is about. The cooldown is counted by it, and whatever a

@@ -83,6 +83,7 @@ def _question(line: Mapping[str, Any]) -> Question:
         mail=line.get("mail", "unknown"),
         now=int(line["at"]),
         own_code=bool(line.get("own_code", False)),
+        stretch=int(line.get("stretch", 1)),
     )
 
 

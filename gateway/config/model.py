@@ -315,7 +315,11 @@ class SmsSettings(ChannelSettings):
     """What carries SMS."""
 
     max_segments: int = Field(
-        1, ge=1, le=6, description="Parts of one SMS, each of which costs: longer wording is shortened to fit."
+        1,
+        ge=1,
+        le=6,
+        description="Parts of one SMS, each of which costs: longer wording is shortened to fit. A context is not: what "
+        "it takes beyond these parts is sent, and reckoned.",
     )
 
 

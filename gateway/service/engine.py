@@ -212,7 +212,7 @@ class Engine:
             if not await self._opted_out_since(before, send.attempt):
                 await self._again(stored, send.attempt, now, since)
                 return
-            event = _opted_out(send.attempt)
+            event = _opted_out(send.attempt, unsent=False)  # whoever died over it may have sent it
             turn = machine.apply(before, event, now, self._setup.pace)
         turn, result = await self._write(stored, event, turn, now, False, None)
         if isinstance(result, Conflict):
@@ -440,8 +440,8 @@ def sent_to(channel: str) -> str:
     return "R" if channel == Channel.EMAIL else "P"
 
 
-def _opted_out(attempt: Attempt) -> Failed:
-    return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY, unsent=True)
+def _opted_out(attempt: Attempt, *, unsent: bool = True) -> Failed:
+    return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY, unsent=unsent)
 
 
 def _send_of(turn: machine.Turn) -> Send | None:

@@ -38,6 +38,7 @@ def started(setup: Setup, question: Question, *, verification: str = "", refused
         "listed": {what: word for what, word in asdict(question.listed).items() if word},
         "mail": question.mail if question.mail != "unknown" else "",
         "own_code": question.own_code,
+        "stretch": question.stretch if question.stretch > 1 else 0,
         "refused": refused,
     }
     setup.record.write({name: value for name, value in line.items() if value})

@@ -29,6 +29,7 @@ from gateway.service.requests import (
     understood,
 )
 from gateway.service.setup import Setup
+from gateway.service.stretching import stretch
 from gateway.service.suspicion import Doubt
 from gateway.store.document import Stored
 from gateway.store.steps import (
@@ -81,7 +82,10 @@ class Verifications:
             raise Overloaded
         to = understood(request.phone, request.email)
         question = _question(request, to, self._setup.store.now())
-        _require(self._policy(question), request.context)
+        policy = self._policy(question)
+        _require(policy, request.context)
+        if (times := stretch(self._setup, policy, request)) > 1:
+            question = replace(question, stretch=times)
         question = await self._asked(question)
         # Again with what the store said of opt-outs, lists and caps: mostly it says nothing, and the first is it.
         while not isinstance(found := await self._tried(request, question, to), Begun):

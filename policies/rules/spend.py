@@ -119,8 +119,7 @@ _DEAR = Refusal("spend_capped", "spend", "Every message to this destination woul
 
 def judge(spending: Spending, question: Question, steps: tuple[Step, ...]) -> Finding:
     """Price the steps, leave out the providers that cost too much, and say what is to be reckoned. The store does."""
-    country = question.phone.country if question.phone else ""
-    priced = [step._replace(prices=_prices(spending, step, country)) for step in steps]
+    priced = [step._replace(prices=_prices(spending, step, question)) for step in steps]
     most = 0 if question.only_free else spending.most
     kept = tuple(step for step in (_within(step, most) for step in priced) if step.providers)
     says = spending.says + _left_out(spending, priced, most)
@@ -134,10 +133,12 @@ def free(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(_within(step, 0) for step in steps)
 
 
-def _prices(spending: Spending, step: Step, country: str) -> tuple[tuple[str, int], ...]:
+def _prices(spending: Spending, step: Step, question: Question) -> tuple[tuple[str, int], ...]:
+    country = question.phone.country if question.phone else ""
     unknown = 0 if step.channel == "email" else spending.unknown
+    times = question.stretch if step.channel == "sms" else 1
     found = ((name, spending.tariff.price(name, step.channel, country)) for name in step.providers)
-    return tuple((name, unknown if price is None else price) for name, price in found)
+    return tuple((name, times * (unknown if price is None else price)) for name, price in found)
 
 
 def _within(step: Step, most: int | None) -> Step:

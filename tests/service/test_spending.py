@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from channels.contract import Cost, ErrorClass, Receipt, SendError
+from channels.wording.gsm7 import segments
 from gateway.core import machine
 from gateway.service.requests import Denied
 from gateway.store.link import connect
@@ -73,6 +74,48 @@ async def test_a_price_that_no_table_names_is_the_policys_worst(worlds: Worlds) 
     world = make(worlds, tariff=Tariff())
     await world.start()
     assert await spent(world) == 500_000
+
+
+LINE = "Общество с ограниченной ответственностью"
+
+
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize(
+    ("fields", "least"),
+    [
+        ({"context": {"amount": "12.50 EUR", "payee": "ACME"}}, 1),
+        ({"context": {f"{n} {LINE}"[:40]: LINE for n in range(8)}}, 10),
+        ({"context": {"payee": LINE}, "locale": "ru"}, 1),
+        ({"context": {"payee": LINE, "from": LINE}, "locale": "ru"}, 2),
+        ({"domain": f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example.org"}, 2),
+        ({"domain": "shop.example.org", "locale": "hi"}, 1),
+    ],
+)
+async def test_an_sms_that_can_not_be_shortened_is_paid_for_by_its_parts(
+    worlds: Worlds, fields: dict[str, Any], least: int, most: int
+) -> None:
+    world = make(worlds)
+    world.wire(replace(world.setup, segments={"sms": most}))
+    v = await world.start(**fields)
+    sent = segments(world.sent[-1].wording.text)
+    assert sent >= least
+    assert await held(world, v.id) == [SMS * -(-sent // most)]
+
+
+async def test_a_long_context_buys_no_more_parts_than_the_cap_pays_for(worlds: Worlds) -> None:
+    world, long = make(worlds, amount="1 USD"), {f"{n} {LINE}"[:40]: LINE for n in range(8)}
+    await world.start(context=long)
+    with pytest.raises(Denied, match="spend_capped"):
+        await world.start(phone="+14155550109", context=long)
+    parts = [segments(message.wording.text) for message in world.sent]
+    assert sum(parts) * SMS == await spent(world) <= 100 * CENT
+
+
+async def test_a_message_of_many_parts_is_held_to_the_highest_price(worlds: Worlds) -> None:
+    spend = {"max_price": "0.40 USD", "caps": dict.fromkeys(("app-day", "country-day", "whole-month"))}
+    world = worlds(policies={"default": {**POLICY, "spend": spend}}, tariff=TARIFF)
+    v = await world.start(context={f"{n} {LINE}"[:40]: LINE for n in range(8)})
+    assert v.current.channel == "voice"
 
 
 async def test_a_message_that_nobody_took_is_given_back_and_the_next_one_reserved(worlds: Worlds) -> None:
@@ -302,6 +345,18 @@ async def test_an_opt_out_that_is_seen_at_the_last_moment_gives_the_price_back(w
     await world.after(31)
     v = await world.verifications.read("shop", v.id)
     assert [(a.channel, a.held) for a in v.attempts if a.channel == "voice"] == [("voice", 0)]
+    assert await spent(world) == SMS
+
+
+async def test_an_opt_out_that_is_seen_at_a_takeover_leaves_what_may_have_gone_out_charged(worlds: Worlds) -> None:
+    world = make(worlds)
+    begun = await world.begin()
+    for task in list(world.engine._tasks):
+        task.cancel()
+    await world.store.suppress([begun.verification.opt_outs.phone], ["sms", "voice"], "app", 0)
+    await world.after(16)
+    v = await world.verifications.read("shop", begun.verification.id)
+    assert (v.attempts[0].status, v.attempts[0].vendor_code, world.sent) == ("failed", "suppressed", [])
     assert await spent(world) == SMS
 
 
