@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.store import embedded
+from tests.support.six import Six, six
+from tests.support.trio import Trio, trio
 from tests.support.world import World
 
 
@@ -17,6 +19,20 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = embedded.start(tmp_path_factory.mktemp("v"))
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
+    """A primary, two replicas and three Sentinels, for tests that leave them as they are."""
+    with trio(tmp_path_factory.mktemp("w")) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
+def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
+    """Three primaries with a replica each, for tests that leave all of them alive."""
+    with six(tmp_path_factory.mktemp("c")) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -18,9 +19,12 @@ from multidict import CIMultiDict
 from gateway.core.keys import api_key_hash
 from gateway.http.api import application
 from gateway.http.openapi import document
+from gateway.store.topology import reach
 from tests.gateway.http.contract import Contract, Reply
 from tests.model.plain import CHECKS, GUESSES, LIFE, ORDER, STARTS, WAITS, WINDOW, Plain
+from tests.support.six import Six
 from tests.support.surface import surface_of
+from tests.support.trio import Trio
 from tests.support.world import CHANNELS, World
 
 KEY = "otp_shop-key-0123456789abcd"
@@ -76,11 +80,15 @@ class Api:
         return reply
 
 
+Where = Callable[[], dict[str, Any]]
+"""Makes what says to a world where its store is: its server, its prefix, the way there."""
+
+
 class Conversation(RuleBasedStateMachine):
     """Starts, checks, resends, cancels, reports and time, in any order, with repetitions."""
 
     ids: Bundle[str] = Bundle("ids")
-    url: str
+    where: Where
     bend: Callable[[World], None] = staticmethod(lambda _world: None)  # where a planted bug goes
 
     def __init__(self) -> None:
@@ -91,7 +99,7 @@ class Conversation(RuleBasedStateMachine):
         self.api = Api(self.world)
 
     async def _made(self) -> World:
-        world = World(self.url, policies={"default": POLICY}, orders=dict.fromkeys(CHANNELS, ("one",)))
+        world = World(policies={"default": POLICY}, orders=dict.fromkeys(CHANNELS, ("one",)), **self.where())
         self.bend(world)
         return world
 
@@ -175,14 +183,19 @@ class Conversation(RuleBasedStateMachine):
         self.runner.close()
 
 
-def converse(url: str, bend: Callable[[World], None] | None = None, phases: Collection[Phase] = tuple(Phase)) -> None:
-    """Have it with the store at this address."""
-    how = {"url": url, **({"bend": staticmethod(bend)} if bend else {})}
+def converse(
+    where: Where,
+    bend: Callable[[World], None] | None = None,
+    phases: Collection[Phase] = tuple(Phase),
+    examples: int = EXAMPLES,
+) -> None:
+    """Have it with the store that is there."""
+    how = {"where": staticmethod(where), **({"bend": staticmethod(bend)} if bend else {})}
     machine = type("ConversationHere", (Conversation,), how)
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=examples,
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=not os.environ.get("MODEL_EXAMPLES"),
@@ -194,7 +207,19 @@ def converse(url: str, bend: Callable[[World], None] | None = None, phases: Coll
 
 
 def test_the_api_and_the_model_agree(valkey: str) -> None:
-    converse(valkey)
+    converse(lambda: {"url": valkey})
+
+
+def test_they_agree_behind_sentinels(watched: Trio) -> None:
+    converse(lambda: {"url": watched.primary().url, "calls": reach(watched.url)}, examples=EXAMPLES // 3)
+
+
+def test_they_agree_on_a_cluster(clustered: Six) -> None:
+    def where() -> dict[str, Any]:
+        prefix = f"{{m{uuid.uuid4().hex[:10]}}}"
+        return {"url": clustered.holder(prefix).url, "prefix": prefix, "calls": reach(clustered.url, tag=prefix)}
+
+    converse(where, examples=EXAMPLES // 3)
 
 
 def _counts_no_start(world: World) -> None:
@@ -226,7 +251,7 @@ def _approves_what_was_approved(world: World) -> None:
 @pytest.mark.parametrize("bend", [_counts_no_start, _never_falls_back, _approves_what_was_approved])
 def test_a_planted_bug_is_a_disagreement(valkey: str, bend: Callable[[World], None]) -> None:
     with pytest.raises((AssertionError, ExceptionGroup)):
-        converse(valkey, bend, phases=(Phase.generate,))  # found is enough: it need not be made small
+        converse(lambda: {"url": valkey}, bend, phases=(Phase.generate,))  # found is enough: it need not be made small
 
 
 def test_the_model_knows_every_channel_of_the_policy() -> None:

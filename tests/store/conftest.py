@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from gateway.store.address import Tls
 from gateway.store.topology import reach
 from tests.store.drafts import Shelf
 from tests.support.certificate import certified, served
-from tests.support.six import Six, six
-from tests.support.trio import Trio, trio
+from tests.support.six import Six
+from tests.support.trio import Trio
 from tests.support.weather import Weather
 
 EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
@@ -44,20 +44,6 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
             yield (shelf := Shelf(valkey))
     await shelf.store.close()
     await shelf.client.aclose()
-
-
-@pytest.fixture(scope="session")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
-    """A primary, two replicas and three Sentinels, for tests that leave them as they are."""
-    with trio(tmp_path_factory.mktemp("w")) as group:
-        yield group
-
-
-@pytest.fixture(scope="session")
-def clustered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
-    """Three primaries with a replica each, for tests that leave all of them alive."""
-    with six(tmp_path_factory.mktemp("c")) as cluster:
-        yield cluster
 
 
 def spread(cluster: Six) -> Shelf:

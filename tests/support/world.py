@@ -42,7 +42,7 @@ from gateway.service.setup import App, Setup
 from gateway.service.suppressions import Suppressions
 from gateway.service.suspicion import Blocks
 from gateway.service.verifications import Begun, Verifications
-from gateway.store.link import connect
+from gateway.store.link import Calls, connect
 from gateway.store.plain import client as client_of
 from gateway.store.valkey import Store
 from gateway.telemetry.labels import Labels
@@ -174,11 +174,12 @@ class World:
         keys: Keyring | None = None,
         most_sends: int = 2_000,
         tariff: Tariff | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self.clock = clock or Clock()
         self.prefix = prefix or f"t{uuid.uuid4().hex[:10]}"
         self.client = client_of(url)
-        self.calls = connect(url)
+        self.calls = calls or connect(url)  # the way to the store where it is another than to the server
         self.store = Store(self.calls, prefix=self.prefix, clock=self.clock)
         self.keys = keys or Keyring(secrets.token_bytes(32), {"k1": secrets.token_bytes(32)})
         self.one, self.two = FakeCarrier("one"), FakeCarrier("two")
