@@ -78,7 +78,9 @@ def document(folder: Path, store: str) -> dict[str, Any]:
 @contextmanager
 def server(name: str, command: list[str], env: dict[str, str], cores: str = str(SERVER_CORE)) -> Iterator[int]:
     """A server pinned to its cores, answering on its port; gives its process id."""
-    process = subprocess.Popen(["taskset", "-c", cores, *command], env={**os.environ, **env}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["taskset", "-c", cores, *command], env={**cold.INSTALLED, **env}, stdout=subprocess.DEVNULL
+    )
     try:
         _until_open(PORTS[name], process)
         yield process.pid

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+INSTALLED = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "without")}
+"""The environment of a server under test: it finds what an installation has, and not what only developers have."""
 LONGEST = 30.0
 """Seconds after which it is given up."""
 
@@ -22,7 +25,7 @@ def start(config: dict[str, Any], folder: Path) -> float:
     path.write_text(json.dumps({**config, "store": {"directory": str(folder / "store")}}))
     command = [sys.executable, "-m", "gateway", "serve", "--config", str(path)]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=INSTALLED)
     try:
         while not _ready(config["server"]["port"]):
             if process.poll() is not None or time.perf_counter() - began > LONGEST:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from pydantic import AfterValidator, AnyHttpUrl, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from channels.price import PriceList
 
@@ -307,6 +307,8 @@ class Context:
 
 
 def _base_url(url: str) -> str:
+    from pydantic import AnyHttpUrl  # what pydantic knows of addresses is a megabyte, and few write one
+
     return str(AnyHttpUrl(url)).rstrip("/")
 
 
@@ -317,7 +319,7 @@ BaseUrl = Annotated[str, AfterValidator(_base_url)]
 class SecretRef(BaseModel):
     """Where a secret is kept: in the environment or in a file, never in the configuration itself."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     env: str | None = Field(None, description="The name of an environment variable.")
     file: Path | None = Field(None, description="The path of a file that holds the secret and nothing else.")
@@ -343,7 +345,7 @@ def vendor_code(value: object) -> str:
 class ProviderSettings(BaseModel):
     """The keys that every provider's section of the configuration has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     type: str = Field(description="The provider module: a name under channels/providers, or package.module:build.")
     enabled: bool = Field(True, description="false takes it out of every order without touching the policies.")

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from phonenumbers import PhoneMetadata, PhoneNumberType, ValidationResult
+from phonenumbers import PhoneNumberType, ValidationResult
 
 from policies.model import Email, NumberType, Phone
 from policies.plans import national, place, plan_of
@@ -43,8 +43,8 @@ def email(text: str) -> Email:
 
 
 def load() -> None:
-    """Read the number plans of every country now rather than at the first request: about 50 ms."""
-    PhoneMetadata.load_all()
+    """Understand an address of each kind now rather than at the first request. The plan of a country is read when its
+    first number comes, which takes that start a millisecond or two: most gateways see few countries."""
     phone("+12015550123")
     email("warm@example.org")
 

@@ -22,7 +22,7 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 class CodeExpectation(BaseModel):
     """What the code is expected to be. What is left out may be anything."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     length: int | None = Field(None, description="Characters.")
     alphabet: Literal["digits", "letters", "alphanumeric"] | None = Field(None, description="What it is made of.")
@@ -35,7 +35,7 @@ class CodeExpectation(BaseModel):
 class Expectation(BaseModel):
     """What is expected of one case. What is left out may be anything; something must be said."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     allowed: bool | None = Field(None, description="Whether every start is allowed; with repeat, all of them.")
     problem: Text | None = Field(None, description="The API's problem code, such as country_denied or rate_limited.")
@@ -66,7 +66,7 @@ class Expectation(BaseModel):
 class Case(BaseModel):
     """One question, or the same one several times, and what is expected."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: Text = Field(description="What the case shows, in a sentence.")
     app: Text | None = Field(None, description="The app that asks. Left out: the only one that there is.")
@@ -100,7 +100,7 @@ class Case(BaseModel):
 class Cases(BaseModel):
     """A whole file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     cases: tuple[Case, ...] = Field(min_length=1, max_length=10_000, description="The cases, each for itself.")
 

@@ -31,7 +31,7 @@ from policies.rules.suppression import SuppressionSettings
 class PolicySettings(BaseModel):
     """Everything that one policy says."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     extends: str | None = Field(
         "default",

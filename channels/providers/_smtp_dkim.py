@@ -43,7 +43,7 @@ LookUp = Callable[[str], Awaitable[str | None]]
 class DkimSettings(BaseModel):
     """The signature of the sender's domain."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     domain: Annotated[str, form(_NAME, "write a domain name, such as shop.example")] = Field(
         description="The domain that signs: that of from_address, or a parent of it, else DMARC does not count it."

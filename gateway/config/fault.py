@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 Path = tuple[str | int, ...]
 """Where something is in the configuration: ("policies", "login", "fallback", 1, "channel")."""
@@ -58,6 +57,8 @@ def named(key: str) -> str:
 
 def near(wrong: str, known: Iterable[str]) -> list[str]:
     """The name that was probably meant, if there is one."""
+    from difflib import get_close_matches  # only for who made a fault
+
     names = {name.lower(): name for name in known}
     return [names[name] for name in get_close_matches(wrong.lower(), names, n=1, cutoff=0.7)]
 

@@ -25,7 +25,7 @@ from policies.duration import Duration, within, written
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _length(default: str, description: str) -> Any:

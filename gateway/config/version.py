@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -14,5 +13,7 @@ def version() -> str:
     try:
         return metadata.version("otp-gateway")
     except metadata.PackageNotFoundError:
+        import tomllib  # an installation needs no reader of TOML
+
         project = Path(__file__).parents[2] / "pyproject.toml"
         return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])

@@ -201,7 +201,13 @@ Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time",
 Id = Annotated[str, Field(pattern="^ver_[A-Za-z0-9_-]{23}$", examples=[ID])]
 
 
-class Attempt(BaseModel):
+class _Answer(BaseModel):
+    """Made whole when somebody first needs it, which for most is who reads the description: answers are plain data."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Attempt(_Answer):
     """One message through one provider."""
 
     number: int = Field(ge=1)
@@ -212,21 +218,21 @@ class Attempt(BaseModel):
     at: Time = Field(description="When it took this status.")
 
 
-class Next(BaseModel):
+class Next(_Answer):
     """Where silence leads."""
 
     channel: ChannelName
     at: Time | None = Field(description="null until a provider has accepted the present message: its wait begins then.")
 
 
-class Masked(BaseModel):
+class Masked(_Answer):
     """The destination, with its middle hidden; what was not given is null."""
 
     phone: str | None = Field(examples=["+1415*****23"])
     email: str | None = Field(examples=["a**@example.org"])
 
 
-class Verification(BaseModel):
+class Verification(_Answer):
     """A verification, without its code and without its full destination."""
 
     id: Id
@@ -244,7 +250,7 @@ class Verification(BaseModel):
     metadata: dict[str, str]
 
 
-class Checked(BaseModel):
+class Checked(_Answer):
     """A verdict about one check. It is never read off the state: after the right code, a wrong one is still wrong."""
 
     id: Id
@@ -254,7 +260,7 @@ class Checked(BaseModel):
     retry_at: Time | None = Field(description="When the next code is compared, if it has to wait.")
 
 
-class Happening(BaseModel):
+class Happening(_Answer):
     """One event, with the facts that belong to it."""
 
     at: Moment
@@ -271,14 +277,14 @@ class Happening(BaseModel):
     to_attempt: int | None = None
 
 
-class Events(BaseModel):
+class Events(_Answer):
     """Why each thing happened, oldest first."""
 
     id: Id
     events: list[Happening]
 
 
-class Suppression(BaseModel):
+class Suppression(_Answer):
     """One channel that is not used for a destination."""
 
     channel: ChannelName
@@ -287,14 +293,14 @@ class Suppression(BaseModel):
     expires_at: Time | None = Field(description="null when it holds until it is lifted.")
 
 
-class Suppressions(BaseModel):
+class Suppressions(_Answer):
     """What this app does not send to a destination."""
 
     to: Masked
     suppressions: list[Suppression]
 
 
-class ListEntry(BaseModel):
+class ListEntry(_Answer):
     """One entry that covers what was asked about."""
 
     entry: str = Field(description="Masked where it would be a whole number or address.", examples=["+4479*"])
@@ -304,7 +310,7 @@ class ListEntry(BaseModel):
     expires_at: Time | None = Field(description="null when it holds until it is removed.")
 
 
-class Listed(BaseModel):
+class Listed(_Answer):
     """What this app's list says. What the policy's own lists say is not part of it."""
 
     entry: str = Field(examples=["+4479*"])
@@ -312,7 +318,7 @@ class Listed(BaseModel):
     entries: tuple[ListEntry, ...] = Field(description="All that cover it, the longest first.")
 
 
-class Erased(BaseModel):
+class Erased(_Answer):
     """What was erased. Opt-outs and counters stay: keyed hashes, which say of nobody who they are."""
 
     to: Masked
@@ -326,7 +332,7 @@ class FeedbackRequest(_Request):
     converted: bool = Field(description="Whether the person typed it.")
 
 
-class Feedback(BaseModel):
+class Feedback(_Answer):
     """What was said."""
 
     id: Id
@@ -342,7 +348,7 @@ class LiftBlockRequest(_Request):
     id: BlockId
 
 
-class Block(BaseModel):
+class Block(_Answer):
     """Traffic that is held back because it looks like abuse."""
 
     id: BlockId
@@ -358,33 +364,33 @@ class Block(BaseModel):
     expires_at: Time
 
 
-class Blocks(BaseModel):
+class Blocks(_Answer):
     """The blocks of this app, those that end first at the beginning."""
 
     blocks: list[Block]
 
 
-class Fault(BaseModel):
+class Fault(_Answer):
     """What is wrong with one part of the request."""
 
     pointer: str = Field(description="A JSON pointer (RFC 6901) into the request; empty for the whole of it.")
     reason: str
 
 
-class Alive(BaseModel):
+class Alive(_Answer):
     """The process answers."""
 
     status: Literal["alive"]
 
 
-class Readiness(BaseModel):
+class Readiness(_Answer):
     """Whether the gateway can serve, and if not, why."""
 
     status: Literal["ready", "unready"]
     problems: list[str]
 
 
-class Index(BaseModel):
+class Index(_Answer):
     """What is where."""
 
     name: Literal["otp-gateway"]
@@ -392,7 +398,7 @@ class Index(BaseModel):
     links: dict[str, str]
 
 
-class Problem(BaseModel):
+class Problem(_Answer):
     """RFC 9457, with a stable code. Decide by the code: the title and the detail are for people and may change."""
 
     type: str

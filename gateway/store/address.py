@@ -8,9 +8,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from redis.asyncio.connection import SSLConnection, parse_url
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from gateway.store.wire import Fault, Refused, Wire, Words
 
@@ -53,17 +51,19 @@ class Address:
 
 
 def address(url: str, tls: Tls | None = None) -> Address:
-    """What a redis://, rediss:// or unix:// URL says. `tls` is for rediss:// alone."""
-    said: dict[str, Any] = dict(parse_url(url))
-    secure = said.get("connection_class") is SSLConnection
+    """What a redis://, rediss:// or unix:// URL says: the database is its path, or `db` in its query. `tls` is for
+    rediss:// alone."""
+    parts = urlsplit(url)
+    local = parts.scheme == "unix"
+    db = parse_qs(parts.query).get("db", ["" if local else parts.path.strip("/")])[0]
     return Address(
-        host=said.get("host", "localhost"),
-        port=said.get("port", 6379),
-        path=said.get("path", ""),
-        db=said.get("db", 0),
-        username=said.get("username", ""),
-        password=said.get("password", ""),
-        tls=(tls or Tls()) if secure else None,
+        host=unquote(parts.hostname or "localhost"),
+        port=parts.port or 6379,
+        path=unquote(parts.path) if local else "",
+        db=int(db) if db.isdecimal() else 0,
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        tls=(tls or Tls()) if parts.scheme == "rediss" else None,
     )
 
 

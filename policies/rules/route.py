@@ -16,7 +16,7 @@ from policies.rules.finding import Finding, sift
 class StepSettings(BaseModel):
     """One step of the fallback."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     channel: ChannelName = Field(description="sms, voice, whatsapp, telegram or email.")
     wait: Wait = Field(description="How long to wait for a sign of delivery before the next step.")

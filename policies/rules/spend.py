@@ -40,7 +40,7 @@ Payers = Annotated[
 class CapSettings(BaseModel):
     """At most so much spent in one period of the calendar."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     per: Payers = Field(description="app, country, everything; or [app, country]: one purse for each.")
     amount: Amount = Field(description="The most that is spent in one period, such as 100 USD.")
@@ -54,7 +54,7 @@ class CapSettings(BaseModel):
 class SpendSettings(BaseModel):
     """What messages may cost, one by one and together."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     max_price: Amount | None = Field(
         None, description="The most that one message may cost: a provider that costs more is left out."

