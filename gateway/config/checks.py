@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from channels.contract import Channel
+from channels.price import DEFAULT
 from channels.wording import check_template
 from gateway.config.explain import split
 from gateway.config.fault import Path, instead
 from gateway.config.model import (
     AppSettings,
     ChannelSettings,
-    Config,
     CurrencySettings,
     EngineSettings,
     SecretSettings,
@@ -22,8 +21,9 @@ from gateway.config.model import (
 from gateway.config.policing import unknown
 from gateway.config.reader import Document
 from gateway.config.settings import ProviderSection
-from gateway.config.tariff import unpriced, unrated
+from gateway.config.tariff import unrated
 from policies.duration import written
+from policies.rules.country import country_code
 from policies.rules.route import StepSettings
 from policies.schema import PolicySettings
 
@@ -105,6 +105,17 @@ def _rates(parts: Parts) -> Iterator[Found]:
             problem = f"{currency} has no rate to {parts.spend.currency if parts.spend else ''}"
             place = (*path, country) if (*path, country) in parts.document.lines else path
             yield place, problem, f"write spend.rates.{currency}, such as 1.08"
+
+
+def _priced_countries(parts: Parts) -> Iterator[Found]:
+    """A price for a country that is none, such as UK, would silently be nobody's."""
+    for name, section in parts.providers.items():
+        for channel, listed in section.settings.price.items():
+            for country in listed.keys() - {DEFAULT}:
+                try:
+                    country_code(country)
+                except ValueError as error:
+                    yield ("providers", name, "price", channel, country), *split(str(error))
 
 
 def _keys_of_production(parts: Parts) -> Iterator[Found]:
@@ -262,6 +273,7 @@ _RULES = (
     _login,
     _leases,
     _rates,
+    _priced_countries,
     _keys_of_production,
     _vendors_of_production,
     _test_destinations,
@@ -274,58 +286,3 @@ _RULES = (
     _weights,
     _senders,
 )
-
-
-def warnings(parts: Parts, config: Config) -> Iterator[str]:
-    """What is allowed and should be seen all the same."""
-    for name, policy in parts.policies.items():
-        yield from _weak(name, policy, config)
-    used = {name for channel in Channel for name in getattr(config.channels, channel).providers}
-    used |= {name for policy in parts.policies.values() for name in _named(policy)}
-    for name in sorted(set(parts.providers) - used):
-        yield f"providers.{name}: no channel and no policy uses it."
-    for name in sorted(used & set(parts.providers)):
-        yield from _unpriced(name, parts.providers[name], config)
-    for channel in Channel:
-        names = getattr(config.channels, channel).providers
-        if names and not any(parts.providers[name].settings.enabled for name in names):
-            yield f"channels.{channel}: all its providers are disabled, so its steps are passed over."
-    yield from _divided(parts, config)
-    if parts.production and (config.server.public_url or "").startswith("http:"):
-        yield "server.public_url: reports and what a call says would come over plain http. Write an https address."
-
-
-def _divided(parts: Parts, config: Config) -> Iterator[str]:
-    simulated = any(section.settings.type == "simulator" for section in parts.providers.values())
-    if simulated and config.server.workers > 1:
-        yield "server.workers: each has a simulator of its own, whose page and reports the others don't know. Write 1."
-
-
-def _unpriced(name: str, section: ProviderSection, config: Config) -> Iterator[str]:
-    used = [channel for channel in unpriced(section) if name in getattr(config.channels, channel).providers]
-    if used and section.settings.enabled:
-        yield (
-            f"providers.{name}.price: none for {', '.join(used)}, so that each message counts as the policy's "
-            "spend.unknown_price, and its caps are soon used up. Write what it costs."
-        )
-
-
-def _named(policy: PolicySettings) -> Iterator[str]:
-    for step in policy.fallback:
-        yield from step.providers or ()
-    for rule in policy.countries.rules.values():
-        for providers in rule.providers.values():
-            yield from providers
-
-
-def _weak(name: str, policy: PolicySettings, config: Config) -> Iterator[str]:
-    by_phone = any(step.channel != "email" for step in policy.fallback)
-    countries = f"policies.{name}.countries"
-    if policy.code.length < 6:
-        yield f"policies.{name}.code: {policy.code.length} characters are easily guessed. NIST and OWASP ask for 6."
-    if by_phone and policy.countries.default == "deny" and not policy.countries.allow:
-        yield f"{countries}: no country is allowed, so it sends to no phone number. Write countries.allow."
-    if by_phone and policy.countries.default == "allow" and config.mode == "production":
-        yield f"{countries}: every country is allowed, which invites pumping fraud. Write countries.allow."
-    if len(policy.fallback) > 1 and policy.code.expiry <= config.engine.min_useful:
-        yield f"policies.{name}.code.expiry: a code that lives no longer than engine.min_useful never falls back."

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from channels.contract import Channel
-from gateway.config import checks, development, environment, policing, providers, secret, tariff
+from gateway.config import cautions, checks, development, environment, policing, providers, secret, tariff
 from gateway.config.explain import Model, judged, validated
 from gateway.config.fault import Fault, Invalid
 from gateway.config.model import (
@@ -104,7 +104,7 @@ def _judged(path: Path, document: Document, environ: Mapping[str, str] | None) -
         orders=orders,
         policies=policies,
         tariff=money,
-        warnings=tuple(checks.warnings(parts, config)),
+        warnings=tuple(cautions.warnings(parts, config)),
     )
 
 
@@ -113,6 +113,7 @@ def _parts(document: Document, environ: Mapping[str, str] | None) -> checks.Part
     raw = document.data
     production = raw.get("mode", "production") == "production"
     policies = _sections(raw, "policies")
+    policing.refuse_empty(document)
     places = policing.wanted(policies, _sections(raw, "apps"))
     return checks.Parts(
         document=document,

@@ -32,6 +32,14 @@ def wanted(policies: Raw, apps: Raw) -> dict[str, Path]:
     return names
 
 
+def refuse_empty(document: Document) -> None:
+    """A key whose lines are all commented out is null to YAML, and would take every limit or cap out in silence."""
+    for path in document.empty:
+        if path[0] == "policies" and len(path) > 2:
+            problem = "is empty, which would take out all that is extended here"
+            document.complain(path, problem, "write null for that, or take the key out as well")
+
+
 def settled(names: Mapping[str, Path], policies: Raw, document: Document) -> dict[str, PolicySettings]:
     """What each policy says, ancestors included. Faults go to the document, where the words stand that are wrong."""
     found: dict[str, PolicySettings] = {}
@@ -49,22 +57,44 @@ def _settle(name: str, policies: Raw, document: Document) -> PolicySettings | No
         _unresolvable(name, str(error), document)
         return None
     settings, complaints = judged(PolicySettings, said, strict=False)
-    for place, problem, remedy in _misnamed(said.get("limits"), complaints):
+    for place, problem, remedy in _misnamed(said, complaints):
         document.complain(("policies", _writer(name, place, policies), *place), problem, remedy)
     return settings
 
 
-def _misnamed(limits: object, complaints: list[Complaint]) -> list[Complaint]:
-    """A limit that says only what is different, under a name that differs from the extended one's, is one mistake."""
-    lacking = {place[:2] for place, problem, _ in complaints if problem == "is missing" and place[2:] == ("per",)}
-    whole = [str(name) for name in limits if ("limits", name) not in lacking] if isinstance(limits, Mapping) else []
-    meant = {place: near(str(place[1]), whole) for place in lacking}
+_NAMED: Mapping[Path, tuple[str, str]] = {
+    ("limits",): ("limit", "per"),
+    ("spend", "caps"): ("cap", "per"),
+    ("fraud", "rules"): ("rule", "measure"),
+}
+"""What is merged by name: what it is called, and a key that only a whole one has."""
+
+
+def _misnamed(said: object, complaints: list[Complaint]) -> list[Complaint]:
+    """What says only what is different, under a name that differs from the extended one's, is one mistake."""
+    lacking = [
+        place[:-1]
+        for place, problem, _ in complaints
+        if problem == "is missing" and _NAMED.get(place[:-2], ("", ""))[1] == place[-1]
+    ]
+    meant = {place: near(str(place[-1]), _whole(said, place[:-1], lacking)) for place in lacking}
     told = [
-        (place, "there is no limit of this name to change", f"did you mean {known[0]!r}?")
+        (place, f"there is no {_NAMED[place[:-1]][0]} of this name to change", f"did you mean {known[0]!r}?")
         for place, known in meant.items()
         if known
     ]
-    return told + [complaint for complaint in complaints if not meant.get(complaint[0][:2])]
+    return told + [one for one in complaints if not any(known and _under(one[0], to) for to, known in meant.items())]
+
+
+def _whole(said: object, section: Path, lacking: list[Path]) -> list[str]:
+    """The names of a section that stand for something whole."""
+    for part in section:
+        said = entry(said, part)[1]
+    return [str(name) for name in said if (*section, name) not in lacking] if isinstance(said, Mapping) else []
+
+
+def _under(place: Path, section: Path) -> bool:
+    return place[: len(section)] == section
 
 
 def _unresolvable(name: str, message: str, document: Document) -> None:
@@ -78,7 +108,7 @@ def _unresolvable(name: str, message: str, document: Document) -> None:
 def _writer(name: str, place: Path, policies: Raw) -> str:
     """The ancestor that wrote what is wrong, so that it is told once and in the right line: whoever has the most of
     the way there, and of equals the nearest."""
-    return max(_ancestry(name, policies), key=lambda ancestor: _depth(policies[ancestor], place), default=name)
+    return max(ancestry(name, policies), key=lambda ancestor: _depth(policies[ancestor], place), default=name)
 
 
 def _depth(raw: object, place: Path) -> int:
@@ -90,7 +120,7 @@ def _depth(raw: object, place: Path) -> int:
     return len(place)
 
 
-def _ancestry(name: str, policies: Raw) -> Iterator[str]:
+def ancestry(name: str, policies: Raw) -> Iterator[str]:
     """The policy and what it extends, as far as the file goes."""
     seen: set[str] = set()
     while name in policies and name not in seen:

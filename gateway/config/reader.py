@@ -33,6 +33,7 @@ class Document:
     faults: list[Fault] = field(default_factory=list)
     refused: set[Path] = field(default_factory=set)  # where `faults` already says what is wrong
     variables: dict[Path, str] = field(default_factory=dict)  # where an environment variable has spoken
+    empty: list[Path] = field(default_factory=list)  # keys with nothing behind them, which YAML reads as null
 
     def line(self, path: Path) -> int:
         """The line of a path, or of the nearest thing around it."""
@@ -182,6 +183,8 @@ def _key(node: yaml.Node, path: Path, document: Document) -> str | None:
 
 def _scalar(node: yaml.ScalarNode, path: Path, document: Document) -> Any:
     text = str(node.value)
+    if not text and node.tag == f"{_TAG}null":
+        document.empty.append(path)
     if node.style is None and _ZEROS.fullmatch(text):
         value, problem, remedy = _zeros(text)
     elif node.tag in _READ_AS:

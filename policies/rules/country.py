@@ -14,8 +14,9 @@ from policies.rules.finding import Finding, sift
 _NETWORKS = "001"  # libphonenumber's name for numbers of no country: satellite, international freephone and premium
 
 
-def _country_code(value: object) -> str:
-    """An ISO 3166-1 alpha-2 code, or "001". YAML 1.1 reads an unquoted NO as false and an unquoted 001 as 1."""
+def country_code(value: object) -> str:
+    """An ISO 3166-1 alpha-2 code, or "001". YAML 1.1 reads an unquoted NO as false and an unquoted 001 as 1. Raises
+    ValueError with what to write."""
     if value is False:
         raise ValueError('YAML reads an unquoted NO as false: write "NO" in quotes for Norway')
     if not isinstance(value, str):
@@ -39,7 +40,7 @@ def _countries(value: object) -> object:
 
 
 CountryCode = Annotated[
-    str, BeforeValidator(_country_code), WithJsonSchema({"type": "string", "pattern": "^([A-Z]{2}|001)$"})
+    str, BeforeValidator(country_code), WithJsonSchema({"type": "string", "pattern": "^([A-Z]{2}|001)$"})
 ]
 Countries = Annotated[
     frozenset[CountryCode],

@@ -157,6 +157,21 @@ def test_what_production_lacks_or_must_not_have_is_told(tmp_path: Path, old: str
             "policies.default.code.expiry: a code that lives no longer than engine.min_useful never falls back.",
         ),
         (
+            "  default:\n",
+            "  default:\n    spend: null\n",
+            "policies.default.spend.caps: none, so that a stolen key or a pump spends what it can. Write some.",
+        ),
+        (
+            "  default:\n",
+            "  default:\n    limits: null\n",
+            ("policies.default.limits: none counts per destination, so that one person may get any number. Write one."),
+        ),
+        (
+            "policies:\n",
+            "policies:\n  logon: {spend: {caps: {app-day: {amount: 5 USD}}}}\n",
+            "policies.logon: no app uses it, nor a policy that an app uses. Name it under apps.NAME.policies.",
+        ),
+        (
             "https://otp.example.org/",
             "http://otp.example.org",
             "server.public_url: reports and what a call says would come over plain http. Write an https address.",
