@@ -63,6 +63,10 @@ def test_what_holds_makes_no_difference(case: dict[str, Any], expect: dict[str, 
     assert differences(expect, **case) == []
 
 
+TOO_SHORT = (
+    "destination: expected one that is valid, came invalid_destination (The number is too short: E.164 needs the "
+    "country calling code and the whole number.)"
+)
 DIFFERS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     (
         {"to": "+85251234567"},
@@ -117,6 +121,8 @@ DIFFERS: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ],
     ),
     ({"to": "+1415"}, {"problem": "country_denied"}, ["problem: expected country_denied, came invalid_destination"]),
+    ({"to": "+4179"}, {"allowed": False}, [TOO_SHORT]),  # or else a typing error in the number would pass for ever
+    ({"to": "+4179"}, {"problem": "invalid_destination", "rule": "country"}, [TOO_SHORT]),
 ]
 
 
@@ -127,6 +133,14 @@ def test_what_differs_is_said_with_what_was_expected_and_what_came(
     assert differences(expect, **case) == said
 
 
+def test_caps_begin_anew_by_the_calendar_of_the_time_that_a_case_names() -> None:
+    capped = {**RAW, "spend": {"caps": {"app-day": {"amount": "1 USD"}}}}  # two messages at the unknown price
+    policy = compile_policies({"login": capped}, dict.fromkeys(CHANNELS, ("one",)))["login"]
+    expect = {"refused_at": 4, "by": "app-day", "problem": "spend_capped"}
+    case = {"name": "x", "to": US, "at": "2026-01-31T23:50:00Z", "repeat": 4, "every": "10m", "expect": expect}
+    assert judge(Case.model_validate(case), "shop", policy) == ()
+
+
 @pytest.mark.parametrize(
     ("case", "said"),
     [
@@ -135,6 +149,13 @@ def test_what_differs_is_said_with_what_was_expected_and_what_came(
         ({"to": None, "expect": {"allowed": True}}, "has nobody to send to: write to, email or both"),
         ({"repeat": 3, "expect": {"refused_at": 4}}, "expect.refused_at: there are only 3 starts"),
         ({"expect": {"alowed": True}}, "Extra inputs are not permitted"),
+        ({"expect": {"allowed": None}}, "expects nothing: write at least one of allowed"),
+        ({"expect": {"code": {}}}, "expects nothing: write at least one of length"),
+        ({"expect": {"limits": []}}, "at least 1 item"),
+        ({"expect": {"providers": {}}}, "at least 1 item"),
+        ({"expect": {"allowed": True}, "ip": "203.0.113"}, "not an IP address: write one such as 203.0.113.7"),
+        ({"expect": {"allowed": True}, "purpose": "Pay me"}, "String should match pattern"),
+        ({"expect": {"allowed": True}, "name": "a\x07b"}, "has characters that can't be shown"),
     ],
 )
 def test_a_case_that_can_show_nothing_is_refused(case: dict[str, Any], said: str) -> None:

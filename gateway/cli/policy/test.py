@@ -102,7 +102,11 @@ def _write(junit: Path, found: dict[Path, list[Verdict]]) -> None:
         failures = sum(bool(verdict.differences) for verdict in verdicts)
         suite = SubElement(root, "testsuite", name=str(file), tests=str(len(verdicts)), failures=str(failures))
         for verdict in verdicts:
-            case = SubElement(suite, "testcase", name=verdict.name, file=str(file), line=str(verdict.line))
-            if verdict.differences:
-                SubElement(case, "failure").text = "\n".join(map(str, verdict.differences))
-    ElementTree(root).write(junit, encoding="utf-8", xml_declaration=True)
+            where = {"classname": str(file), "file": str(file), "line": str(verdict.line)}
+            case = SubElement(suite, "testcase", name=verdict.name, **where)
+            if said := list(map(str, verdict.differences)):
+                SubElement(case, "failure", message=said[0]).text = "\n".join(said)
+    try:
+        ElementTree(root).write(junit, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise click.ClickException(f"--junit: {junit} can't be written: {error.strerror}") from None

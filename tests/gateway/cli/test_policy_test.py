@@ -114,8 +114,16 @@ def test_the_results_are_written_for_ci_systems(tmp_path: Path) -> None:
     suite = ElementTree.parse(tmp_path / "out.xml").getroot()[0]  # noqa: S314 - we have just written it
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     assert suite[0].get("name") == "Hong Kong"
+    assert suite[0].get("classname") == str(tmp_path / "tests.yaml")
     assert (suite[0][0].text or "").startswith("allowed: expected true, came country_denied")
+    assert suite[0][0].get("message") == suite[0][0].text
     assert list(suite[1]) == []
+
+
+def test_results_that_can_not_be_written_are_told_and_end_with_1(tmp_path: Path) -> None:
+    result = held(tmp_path, REFUSED.format("false"), "--junit", str(tmp_path / "no" / "out.xml"))
+    assert result.exit_code == 1
+    assert result.output.endswith(f"--junit: {tmp_path}/no/out.xml can't be written: No such file or directory\n")
 
 
 @pytest.mark.parametrize("name", [*Case.model_fields, *Expectation.model_fields])
