@@ -12,10 +12,14 @@ Stretch = tuple[int, int]
 """From one moment up to another, in ms."""
 
 
+_UNLISTED = {"AC": ("Atlantic/St_Helena",), "TA": ("Atlantic/St_Helena",), "XK": ("Europe/Belgrade",)}
+"""Countries that number plans know and zone.tab, which goes by ISO 3166-1, does not, and the clocks that they keep."""
+
+
 @lru_cache(maxsize=1)
 def _by_country() -> dict[str, tuple[str, ...]]:
     """ISO 3166-1 alpha-2 -> IANA zones, as zone.tab of the time zone database has them."""
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, tuple[str, ...]] = dict(_UNLISTED)
     text = resources.files("tzdata").joinpath("zoneinfo/zone.tab").read_text(encoding="utf-8")
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -56,5 +60,10 @@ def _nights(country: str, starts: time, ends: time, day: int) -> tuple[Stretch, 
 def _in_zone(zone: ZoneInfo, starts: time, ends: time, dates: list[date]) -> Iterator[Stretch]:
     for evening in dates:
         morning = evening if ends > starts else evening + timedelta(days=1)
-        begin, end = datetime.combine(evening, starts, zone), datetime.combine(morning, ends, zone)
-        yield int(begin.timestamp() * 1000), int(end.timestamp() * 1000)
+        yield min(_moments(evening, starts, zone)), max(_moments(morning, ends, zone))
+
+
+def _moments(day: date, clock: time, zone: ZoneInfo) -> tuple[int, int]:
+    """When the clock says that: twice on the day that it is set back, and around the gap where it is set forward."""
+    at = datetime.combine(day, clock, zone)
+    return int(at.timestamp() * 1000), int(at.replace(fold=1).timestamp() * 1000)

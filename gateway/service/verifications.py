@@ -236,16 +236,15 @@ class Verifications:
         v = stored.verification
         if channel is not None and channel not in {step.channel for step in v.steps}:
             raise Denied("no_channel", "channels", "This verification can't use that channel.")
-        now = self._setup.store.now()
-        if now < v.resend_at:  # said before any other reason not to; a start in between is the counter's to tell
-            self._setup.metrics.limited(v.policy, "cooldown", False)
-            self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit="cooldown")
-            raise _too_early(v, v.resend_at - now)
         try:
             reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
             turned = await self._engine.turn(stored, machine.Resent(channel), by_person=True, reseal=reseal)
         except (machine.Unreachable, Unopenable):
+            self._refuse_early(v)
             raise Denied("no_channel", "fallback", "No channel is left that can reach this destination.") from None
+        except Denied:
+            self._refuse_early(v)
+            raise
         except Unknown:
             raise NotFound from None
         if not turned.stored.verification.pending:
@@ -257,6 +256,15 @@ class Verifications:
                 "opted_out", "suppression", "The person asked not to get messages on the channels that are left."
             )
         return turned.stored.verification
+
+    def _refuse_early(self, v: Verification) -> None:
+        """Who asks before the time that the last answer named is told so, before any other reason not to. Where a
+        message could be sent, the counters say it, with the longest wait of all of them. Raises Limited."""
+        wait = v.resend_at - self._setup.store.now()
+        if wait > 0:
+            self._setup.metrics.limited(v.policy, "cooldown", False)
+            self._setup.log.info("limit.refused", verification=v.id, policy=v.policy, limit="cooldown")
+            raise next(limited(limit, wait) for limit in v.limits if limit.waits) from None
 
     async def cancel(self, app: str, verification: str) -> Verification:
         """End it. Raises NotFound, NotPending."""
@@ -394,11 +402,6 @@ def _require(policy: Policy, context: Mapping[str, str]) -> None:
     """Raises InvalidField when the policy wants the code bound to something that the request doesn't name."""
     if missing := policy.settings.context.missing(context):
         raise InvalidField("/context", f"this purpose needs it to name {', '.join(missing)}")
-
-
-def _too_early(v: Verification, wait: int) -> Limited:
-    """The refusal of a resend that the last answer has already announced."""
-    return next(limited(limit, wait) for limit in v.limits if limit.waits)
 
 
 def _notes(decision: Decision) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import ValidationError
 
 from policies import zones
@@ -103,6 +104,28 @@ def test_where_nobody_knows_the_clock_nothing_is_silent() -> None:
     assert zones.of("001") == ()
     assert channels(ask("2026-01-05T23:00", SATELLITE)) == ["sms", "voice"]
     assert channels(ask(None)) == ["sms", "voice"]
+
+
+def test_every_country_that_a_number_can_be_of_has_a_clock() -> None:
+    assert [country for country in SUPPORTED_REGIONS if not zones.of(country)] == []
+    assert {zone for zones_ in zones._UNLISTED.values() for zone in zones_} <= available_timezones()
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "quiet"),
+    [
+        ("21:00", "02:30", ["2026-10-25T00:29", "2026-10-25T01:00", "2026-10-25T01:29"]),  # 02:59, set back, 02:29
+        ("02:30", "08:00", ["2026-10-25T00:30", "2026-10-25T01:15", "2026-10-25T02:00"]),  # 02:30, 02:15 again, 03:00
+        ("21:00", "02:30", ["2026-03-29T00:59"]),  # 01:59, set forward to 03:00
+        ("02:30", "08:00", ["2026-03-29T01:00"]),  # 03:00
+    ],
+)
+def test_where_a_time_comes_twice_or_never_it_is_quiet_on_the_safe_side(
+    starts: str, ends: str, quiet: list[str]
+) -> None:
+    """In Germany, in UTC: from the first time that it may have begun until the last that it may not have ended."""
+    for at in map(ms, quiet):
+        assert zones.stretches("DE", time.fromisoformat(starts), time.fromisoformat(ends), at, at + MINUTE)
 
 
 def test_hours_within_one_day() -> None:

@@ -102,10 +102,10 @@ def _write(junit: Path, found: dict[Path, list[Verdict]]) -> None:
         failures = sum(bool(verdict.differences) for verdict in verdicts)
         suite = SubElement(root, "testsuite", name=str(file), tests=str(len(verdicts)), failures=str(failures))
         for verdict in verdicts:
-            where = {"classname": str(file), "file": str(file), "line": str(verdict.line)}
-            case = SubElement(suite, "testcase", name=verdict.name, **where)
+            where = {"name": verdict.name, "classname": str(file), "file": str(file), "line": str(verdict.line)}
+            case = SubElement(suite, "testcase", where)
             if said := list(map(str, verdict.differences)):
-                SubElement(case, "failure", message=said[0]).text = "\n".join(said)
+                SubElement(case, "failure", {"message": said[0]}).text = "\n".join(said)
     try:
         ElementTree(root).write(junit, encoding="utf-8", xml_declaration=True)
     except OSError as error:

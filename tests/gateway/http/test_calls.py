@@ -139,6 +139,14 @@ async def test_a_resend_by_a_channel_that_is_not_offered_is_no_channel(api: Api)
     assert (reply.status, reply.code, reply.json["rule"]) == (403, "no_channel", "channels")
 
 
+async def test_a_resend_that_a_cap_refuses_answers_as_it_is_documented(valkey: str) -> None:
+    policy = {**POLICY, "spend": {"caps": {"app-day": {"amount": "0.0001 USD"}}}}  # one message
+    async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
+        reply = await api.post(f"{await api.begin()}/resend")
+        await world.settle()
+    assert (reply.status, reply.code, reply.json["rule"]) == (403, "spend_capped", "spend")
+
+
 async def test_a_resend_waits_out_the_cooldown(valkey: str) -> None:
     policy = {**POLICY, "code": {"cooldown": "30s"}}
     async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
