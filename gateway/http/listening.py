@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
+from gateway.http.accepting import Entrance
 from gateway.http.protocol import Bounded
 
 _BACKLOG = 2048
@@ -42,11 +43,20 @@ class Listener(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, http: Callable[..., Bounded]) -> None:
         super().__init__(_uvicorn(app, http))
+        self.servers = []
         self.up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """As uvicorn's own, but that connections are taken in by an Entrance."""
+        await self.lifespan.startup()
+        for each in sockets or ():
+            self.servers.append(Entrance(each, _BACKLOG, self._protocol))  # type: ignore[arg-type]  # see Entrance
+        self.started = True
         self.up.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state={})  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -121,7 +131,6 @@ def _uvicorn(app: ASGIApp, http: Any) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=_BACKLOG,
         timeout_keep_alive=30,
         timeout_graceful_shutdown=5,
     )

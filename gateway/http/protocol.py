@@ -17,6 +17,10 @@ from gateway.http.problems import KINDS, TYPE
 from gateway.http.room import Room
 
 _START = START.encode()
+_ASKS = b"POST %s HTTP/1.1\r\n" % _START
+_LENGTH = b"\r\ncontent-length:"
+_NOT_PLAIN = (b"transfer-encoding", b"expect", b"upgrade", b"close")
+"""Words in a head that may change where a request ends, or what it is answered with."""
 LARGEST_HEAD = 32_768
 """Bytes of a request line and its headers, at the most. Ours have a few hundred."""
 SLOWEST_HEAD = 10.0
@@ -75,12 +79,30 @@ def _parts() -> tuple[bytes, bytes, bytes]:
 _NO_ROOM_HEAD, _NO_ROOM_BODY, _NO_ROOM_END = _parts()
 
 
+def _plain_start(data: bytes) -> bool:
+    """Whether these bytes are one whole start, no more and no less, said as nearly all are. Whatever is said in another
+    way is for the parser: to be wrong about where a request ends would give one caller another's answer."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or not data.startswith(_ASKS):
+        return False
+    head = data[:end].lower()
+    if head.count(b"content-length") != 1 or head.count(b"\n") != head.count(b"\r\n"):
+        return False
+    _, _, after = head.partition(_LENGTH)
+    length = after.partition(b"\r\n")[0].strip(b" ")
+    whole = len(length) < 10 and length.isdigit() and len(data) == end + 4 + int(length)
+    return whole and not any(word in head for word in _NOT_PLAIN)
+
+
 class Bounded(HttpToolsProtocol):
-    """One connection, of `most` at once. A start for which there is no room is answered as soon as its head has come:
-    to make a request of it would cost ten times as much, and others would wait for that."""
+    """One connection, of `most` at once. A start for which there is no room is answered before it is parsed, if it came
+    in one piece, and else as soon as its head has come: to make a request of it would cost ten times as much, and
+    others would wait for that."""
 
     _head = 0
     _reading_head = True
+    _between = True  # no byte of a request has come that is not answered
+    _used = False  # since its last answer to a request that was parsed
     _deadline: asyncio.TimerHandle | None = None
 
     _answered = False
@@ -102,6 +124,9 @@ class Bounded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._door and self._door.room.full and self._between and self._idle and _plain_start(data):
+            self._turn_away_unread(self._door)
+            return
         if self._reading_head:
             self._head += len(data)
             if self._head > LARGEST_HEAD + 65_536:  # one read may hold a head and the start of its body
@@ -114,6 +139,10 @@ class Bounded(HttpToolsProtocol):
             self._refuse(_TOO_LARGE)
         if self._answered:  # and not all of it has come
             self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._head_is_here()
@@ -129,19 +158,46 @@ class Bounded(HttpToolsProtocol):
     def _idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
+    def _turn_away_unread(self, door: Door) -> None:
+        """Its timers are left as they are: to move them each time would cost as much as all the rest."""
+        door.turned_away()
+        self._used = True
+        self._head_is_here()
+        self._reading_head = True  # the next one's
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive()
+        self._say_no()
+
+    def _say_no(self) -> None:
+        """Who asks on and on and takes no answer is hung up on: what waits to be taken would only grow."""
+        self.transport.write(_no_room())
+        if self.flow.write_paused:
+            self.transport.abort()
+
+    def _keep_alive(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if nobody has used it for so long."""
+        if self._used:
+            self._used = False
+            self._keep_alive()
+        else:
+            super().timeout_keep_alive_handler()
+
     def _turn_away(self, door: Door) -> None:
         door.turned_away()
         self.cycle = cast("RequestResponseCycle", _Answered)
         if self.parser.should_keep_alive() and not self.transport.is_closing():
             self._answered = True
-            self.transport.write(_no_room())
+            self._say_no()
             self.on_response_complete()
         else:
             self._refuse(_FULL)
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._head, self._reading_head, self._answered = 0, True, False
+        self._head, self._reading_head, self._answered, self._between = 0, True, False, True
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(SLOWEST_HEAD, self.transport.close)

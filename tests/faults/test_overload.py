@@ -16,6 +16,9 @@ from tests.faults.flood import Tally, flood
 from tests.support.process import Process
 
 SECONDS = float(os.environ.get("OVERLOAD_SECONDS", "3"))
+LEAST_KEPT = 0.25
+"""Of its capacity that a process keeps, where the flood and the store have to share the other processor with more tests:
+on a quiet machine it is 0.65 to 0.8."""
 POLICY = {
     "extends": None,
     "code": {"expiry": "10m", "checks": 10, "cooldown": "0s"},
@@ -48,7 +51,7 @@ class Crowd:
         self._ids = itertools.cycle([gateway.start_one(f"+1415555{n:04d}")["id"] for n in range(9_900, 9_940)])
 
     def start(self) -> bytes:
-        number = f"+1415555{next(self._numbers) % 9_000:04d}"
+        number = f"+1415555{1_000 + next(self._numbers) % 8_000}"  # below are the numbers that the simulator makes special
         return post("/v1/verifications", json.dumps({"to": {"phone": number}}).encode(), self._key)
 
     def check(self) -> bytes:
@@ -77,16 +80,23 @@ class Overload:
     checks: Tally
     grown: float
 
+    @property
+    def kept(self) -> float:
+        """The share of what it can do that it still does."""
+        return self.starts.rate(b"201") / self.capacity
+
     def told(self) -> str:
         return (
-            f"\ncapacity {self.capacity:.0f} starts/s\nflood {self.starts.told()}\nchecks at rest {self.rest.told()}"
+            f"\ncapacity {self.capacity:.0f} starts/s, {self.kept:.0%} of it under the flood"
+            f"\nflood {self.starts.told()}\nchecks at rest {self.rest.told()}"
             f"\nchecks under it {self.checks.told()}\nmemory {self.grown:+.1f} MB"
         )
 
 
 async def overload(gateway: Process) -> Overload:
     crowd = Crowd(gateway)
-    capacity = (await crowd.starts(100_000, 16, 1.5)).rate(b"201")
+    await crowd.starts(100_000, 16, 1.5)  # until the reports of what was sent come back as well
+    capacity = (await crowd.starts(100_000, 16, 2)).rate(b"201")
     rest = await crowd.checks()
     before = memory(gateway.process.pid)
     starts, checks = await asyncio.gather(crowd.starts(max(2_000, 10 * capacity), 1_500), crowd.checks())
@@ -107,9 +117,8 @@ async def test_under_ten_times_the_load_checks_are_answered_and_starts_are_told_
     starts, checks = found.starts, found.checks
     assert set(starts.statuses) == {b"201", b"503"}
     assert starts.hinted == starts.statuses[b"503"]
-    assert starts.rate(b"201") > found.capacity / 10, (
-        "what refusals leave of the processor goes to those that are let in"
-    )
+    assert starts.unsent < starts.offered / 4, "who connects is let in, to be told at least"
+    assert found.kept > LEAST_KEPT
     assert (set(checks.statuses), checks.unsent) == ({b"200"}, 0)
     assert holds(found)
     assert found.grown < 60

@@ -41,7 +41,9 @@ START, CHECK = post("/v1/verifications"), post("/v1/verifications/ver_x/check")
 
 
 @asynccontextmanager
-async def serving(room: Room, most: int = 100, started: Callable[[], Any] | None = None) -> AsyncIterator[list[int]]:
+async def serving(
+    room: Room, most: int = 100, started: Callable[[], Any] | None = None, idle: float = 5
+) -> AsyncIterator[list[int]]:
     """A door with next to nothing behind it. Gives its port, and then a 503 for each start that is turned away."""
     seen: list[int] = []
 
@@ -62,6 +64,7 @@ async def serving(room: Room, most: int = 100, started: Callable[[], Any] | None
     door = Door(room, lambda: seen.append(503))
     http: Any = partial(Bounded, most=most, door=door)
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)
+    config.timeout_keep_alive = idle  # type: ignore[assignment]  # a float serves as well
     with socket.create_server(("127.0.0.1", 0)) as listening:
         seen.append(listening.getsockname()[1])
         server = uvicorn.Server(config)
@@ -122,6 +125,81 @@ async def test_a_start_for_which_there_is_no_room_is_told_so_and_the_connection_
         room.turned(0)
         assert (await caller.ask(START)).body == b"done"
         assert seen[1:] == [503, 503]
+
+
+TRICKY = b"POST /v1/verifications/ver_x/check HTTP/1.1\r\nX-A: "
+CHUNKED = b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+PIECES: dict[str, tuple[list[bytes], list[int]]] = {
+    # what is sent, piece by piece; the answers to all of it
+    "each in one piece": ([START, CHECK, START, START], [503, 200, 503, 503]),
+    "two in one piece": ([START + CHECK, START], [503, 200, 503]),
+    "a head in two pieces": ([START[:40], START[40:], CHECK], [503, 200]),
+    "after a check and half a head": ([CHECK + START[:9], START[9:], CHECK], [200, 503, 200]),
+    "blank lines before it": ([CHECK, b"\r\n\r\n", START, CHECK], [200, 503, 200]),
+    "in other letters": ([START.replace(b"Content-Length", b"content-LENGTH"), CHECK], [503, 200]),
+    "without a length": ([CHUNKED, CHECK], [503, 200]),
+    "in what is another's header": ([CHECK + TRICKY, post("/v1/verifications", b"{}"), CHECK], [200, 200, 200]),
+    "with two lengths": ([post("/v1/verifications", BODY, b"Content-Length: 3"), CHECK], [400]),
+    "with a length that is none": ([START.replace(b"Length: ", b"Length: +")], [400]),
+    "with a line feed alone": ([START.replace(b"Host: x\r\n", b"Host: x\nA: b\r\n")], [400]),
+}
+
+
+@pytest.mark.parametrize("parsed", [False, True], ids=["unread", "parsed"])
+@pytest.mark.parametrize("what", PIECES)
+async def test_however_a_start_comes_each_request_gets_its_own_answer(
+    what: str, parsed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same whether those that came in one piece are parsed or not."""
+    if parsed:
+        monkeypatch.setattr(protocol, "_plain_start", lambda data: False)
+    pieces, statuses = PIECES[what]
+    async with serving(Room(0, 0)) as seen, Caller(seen[0]) as caller:
+        for piece in pieces:
+            caller.writer.write(piece)
+            await asyncio.sleep(0.004)
+        assert [(await caller.ask()).status for _ in statuses] == statuses
+        assert await caller.closed(0.02) == (statuses == [400])
+
+
+async def test_who_forgets_half_a_head_gives_one_caller_the_answer_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin of the test above."""
+    always = property(lambda self: True, lambda self, value: None)
+    monkeypatch.setattr(Bounded, "_between", always)
+    async with serving(Room(0, 0)) as seen, Caller(seen[0]) as caller:
+        for piece in PIECES["in what is another's header"][0]:
+            caller.writer.write(piece)
+            await asyncio.sleep(0.004)
+        assert [(await caller.ask()).status for _ in range(2)] == [200, 503]
+
+
+async def test_a_start_that_came_in_one_piece_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    monkeypatch.setattr(Bounded, "on_url", lambda self, url: parsed.append(url))
+    async with serving(Room(0, 0)) as seen, Caller(seen[0]) as caller:
+        assert (await caller.ask(START)).status == 503
+    assert parsed == []
+
+
+async def test_a_connection_whose_starts_are_turned_away_is_in_use() -> None:
+    async with serving(Room(0, 0), idle=0.1) as seen, Caller(seen[0]) as caller:
+        for _ in range(8):
+            assert (await caller.ask(START)).status == 503
+            await asyncio.sleep(0.03)
+        assert await caller.closed(), "once nobody uses it"
+
+
+async def test_who_takes_no_answer_is_hung_up_on() -> None:
+    async with serving(Room(0, 0)) as seen:
+        connection = socket.create_connection(("127.0.0.1", seen[0]))
+        connection.setblocking(False)
+        with connection, pytest.raises(ConnectionError):
+            await asyncio.wait_for(asking_on(connection), 5)
+
+
+async def asking_on(connection: socket.socket) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(connection, START)
 
 
 async def test_starts_that_come_at_once_get_no_more_places_than_there_are_and_give_them_back() -> None:
