@@ -51,7 +51,7 @@ class Crowd:
         self._ids = itertools.cycle([gateway.start_one(f"+1415555{n:04d}")["id"] for n in range(9_900, 9_940)])
 
     def start(self) -> bytes:
-        number = f"+1415555{1_000 + next(self._numbers) % 8_000}"  # below are the numbers that the simulator makes special
+        number = f"+1415555{1_000 + next(self._numbers) % 8_000}"  # some below that are special to the simulator
         return post("/v1/verifications", json.dumps({"to": {"phone": number}}).encode(), self._key)
 
     def check(self) -> bytes:
