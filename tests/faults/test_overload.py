@@ -17,8 +17,8 @@ from tests.support.process import Process
 
 SECONDS = float(os.environ.get("OVERLOAD_SECONDS", "3"))
 LEAST_KEPT = 0.25
-"""Of its capacity that a process keeps, where the flood and the store have to share the other processor with more tests:
-on a quiet machine it is 0.65 to 0.8."""
+"""Of its capacity that a process keeps, where flood, store and other tests share the other processor. On a quiet
+machine it is 0.6 to 0.8."""
 POLICY = {
     "extends": None,
     "code": {"expiry": "10m", "checks": 10, "cooldown": "0s"},
