@@ -6,7 +6,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -267,6 +267,41 @@ async def test_one_typed_code_does_not_buy_a_fast_pump_three_minutes(worlds: Wor
     v = await world.start(phone=next(numbers))
     await world.check(v, world.code(v))
     assert await pumped(world, numbers, 1.0, 600) <= 100
+
+
+async def answered(world: World, *shares: int) -> list[int]:
+    """Days of 80 messages to a country, of which so many in a hundred are answered. How many are refused, by day."""
+    refused = [0] * len(shares)
+    for day, share in enumerate(shares):
+        for number, phone in zip(range(80), anywhere(day), strict=False):
+            try:
+                v = await world.start(phone=phone, ip=f"2001:db8:{number:x}::1")
+                if number * share % 100 < share:
+                    await world.check(v, world.code(v))
+            except Denied:
+                refused[day] += 1
+            world.clock.forward(1080)
+    return refused
+
+
+async def test_a_country_is_held_to_its_own_share_where_that_is_known(worlds: Worlds) -> None:
+    """Seven in a hundred are too few of a stranger and not of one that answers twenty; fifteen are enough of a
+    stranger, and too few of one that answers eighty."""
+    assert await answered(worlds(policies=preset()), 20, 20, 7) == [0, 0, 0]
+    assert (await answered(worlds(policies=preset()), 7))[0] > 0
+    assert await answered(worlds(policies=preset()), 15) == [0]
+    first, second, third = await answered(worlds(policies=preset()), 80, 80, 15)
+    assert (first, second) == (0, 0)
+    assert third > 0
+
+
+async def test_nobody_brings_the_bar_down_by_pumping_slowly(worlds: Worlds) -> None:
+    """A share below the floor is never what is usual: days at nine in a hundred earn nothing."""
+    patient = preset(country={"mode": "monitor"})
+    world = worlds(policies=patient)
+    await answered(world, 9, 9, 9)
+    world.wire(replace(world.setup, policies=worlds(policies=preset()).setup.policies))
+    assert (await answered(world, 9))[0] > 0
 
 
 def broken(world: World, times: int = 2000) -> None:
