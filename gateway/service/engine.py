@@ -409,7 +409,9 @@ class Engine:
         )
 
     def _tell(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
-        if not v.shadow:  # in shadow nothing has happened that is worth a number
+        if v.shadow:
+            record.shadowed(self._setup, v, effects)
+        else:
             self._count(v, effects, now)
         waiter = self._waiting.get(v.id)
         news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)

@@ -98,6 +98,17 @@ def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -
                 pass
 
 
+def shadowed(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> None:
+    """Record the effects of a turn in shadow: nothing has happened that is worth a number, but its messages count under
+    limits as ever, and a replay has to know of them."""
+    for effect in effects:
+        match effect:
+            case FellBack(_, taken, reason):
+                traffic.message(setup, v, taken, reason)
+            case Ended():
+                traffic.ended(setup, v)
+
+
 def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
     setup.metrics.attempt(attempt.channel, attempt.provider, v.country, str(attempt.status), attempt.reason)
     learning.heard(setup, v, attempt, now)
@@ -118,12 +129,12 @@ def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> 
 
 
 def ended(setup: Setup, v: Verification) -> None:
-    """Count and log an end: in shadow there was nothing that could end."""
+    """Record, count and log an end; in shadow there was nothing to count that could end."""
+    traffic.ended(setup, v)
     if v.shadow:
         return
     setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
     learning.ended(setup, v)
-    traffic.ended(setup, v)
     if v.status == "approved" and v.ended_at is not None:
         setup.metrics.verified(v.current.channel, (v.ended_at - v.created_at) / 1000)
     setup.log.info(
