@@ -14,7 +14,7 @@ from policies.engine import Policy
 from policies.model import ChannelName, Decision, Email, Listed, Phone, Question
 from policies.rehearsal import Outcome, start
 from policies.rules.code import ALPHABETS
-from policies.rules.limits import network
+from policies.rules.subjects import network
 from policies.windows import Windows
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 from policies.money import PeriodName
 
@@ -31,6 +33,8 @@ class NumberType(StrEnum):
     VOICEMAIL = "voicemail"
     SATELLITE = "satellite"  # +870, +881 and other global networks, whatever libphonenumber calls them
     UNKNOWN = "unknown"
+
+    __hash__ = str.__hash__  # an enum's own is written in Python, and circumstances are looked up by this all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +84,14 @@ MailWord = Literal["unknown", "takes", "refuses"]
 """Whether the domain of an address takes mail, as far as the DNS was asked and answered in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """What lists say of the two destinations of a question."""
 
     phone: Word = ""
     email: Word = ""
+
+
+UNLISTED = Listed()
 
 
 class Mode(StrEnum):
@@ -95,6 +101,8 @@ class Mode(StrEnum):
     CHALLENGE = "challenge"  # sent by channels that cost nothing to pump
     SHADOW = "shadow"  # answered as ever, and nothing is sent
     ENFORCE = "enforce"  # refused
+
+    __hash__ = str.__hash__  # as of a NumberType
 
     @property
     def rank(self) -> int:
@@ -118,7 +126,7 @@ class Question:
     ip: str = ""
     device: str = ""
     suppressed: tuple[str, ...] = ()  # channels that the person opted out of, as far as the store has been asked
-    listed: Listed = Listed()  # what the app's own entries in the store say, as far as it has been asked
+    listed: Listed = UNLISTED  # what the app's own entries in the store say, as far as it has been asked
     mail: MailWord = "unknown"
     now: int = 0  # ms since 1970; 0 when nobody said what time it is, and then it is never night
     only_free: bool = False  # a cap is used up, as far as the store has been asked, and what is free may go on
@@ -133,6 +141,35 @@ class Question:
         if self.phone and channel != "email":
             return self.phone.e164
         return self.email.key if self.email else ""
+
+
+Night = Literal["", "day", "soon", "night", "long"]
+"""Whether it is quiet where a number is: not as long as a code lives, later in its life, now, or all its life; "" where
+nobody asks."""
+
+
+class Circumstances(NamedTuple):
+    """All of a question that the rules look at, which is everything but whom it is about. What they find holds for all
+    questions whose circumstances are these, so it is worked out once; see policies/engine.py."""
+
+    app: str
+    country: str = ""  # of the number
+    kind: NumberType | None = None  # of line; None without a number
+    mailbox: bool = False  # an email address was given
+    channels: tuple[str, ...] = ()
+    ip: bool = False  # the client's address can be read
+    device: bool = False  # its device was named
+    ranged: bool = False  # the number's range is known
+    suppressed: tuple[str, ...] = ()
+    listed: Listed = UNLISTED  # what the policy's lists and the app's own say together
+    flaws: tuple[str, ...] = ()  # what is suspicious of the email address
+    ranges: tuple[str, ...] = ()  # the rules about ranges that the number meets
+    night: Night = ""
+    only_free: bool = False
+    own_code: bool = False
+    suspected: Mode = Mode.MONITOR
+    suspected_by: str = ""
+    stretch: int = 1
 
 
 class Step(NamedTuple):
@@ -195,6 +232,29 @@ class Limit(NamedTuple):
         return f"Limit({self.name}, {self.scope!r}, {self.per})"  # without its subject
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter:
+    """One list of times for each subject, and all the limits that look at it. They leave their subject out."""
+
+    scope: str
+    per: str
+    counts: Counts
+    of: tuple[str, ...]  # what its subject is made of: phone, email, ip, country ...; see policies/rules/subjects.py
+    limits: tuple[Limit, ...]
+
+    def subject(self, subjects: Mapping[str, str]) -> str:
+        """Whom it counts for. Several parts are kept apart by their lengths: a device is the caller's free text, and
+        ("a+b", "c") is not ("a", "b+c")."""
+        if len(self.of) == 1:
+            return subjects[self.of[0]]
+        return "".join(f"{len(part)}:{part}" for part in [subjects[name] for name in self.of])
+
+    def about(self, subjects: Mapping[str, str]) -> tuple[Limit, ...]:
+        """Its limits, with their subject."""
+        subject = self.subject(subjects)
+        return tuple(limit._replace(subject=subject) for limit in self.limits)
+
+
 class Cap(NamedTuple):
     """At most `amount` millionths spent in one period, by all that share the purse. The store reckons; the policy only
     says what."""
@@ -246,6 +306,15 @@ class Watch(NamedTuple):
         return f"Watch({self.rule}, {self.per} {self.shown})"
 
 
+class Eye(NamedTuple):
+    """A watch without its subject: `terms` are the last fields of the watch."""
+
+    name: str
+    measure: str
+    per: str
+    terms: tuple[Any, ...]
+
+
 class GuessBudget(NamedTuple):
     """Failed checks that one destination may have, over all its codes, before checks are refused."""
 
@@ -271,6 +340,21 @@ class Note(NamedTuple):
     shadow: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """The answer to all questions of the same circumstances, as far as it is the same for all of them."""
+
+    refusal: Refusal | None
+    steps: tuple[Step, ...]
+    silent: frozenset[str]  # the channels that are silent at night
+    counters: tuple[Counter, ...]
+    caps: tuple[Cap, ...]
+    eyes: tuple[Eye, ...]
+    treatment: Mode
+    suspicions: tuple[str, ...]
+    notes: tuple[Note, ...]
+
+
 class Decision(NamedTuple):
     """The whole answer. When `refusal` is set, nothing else but the notes means anything."""
 
@@ -279,10 +363,20 @@ class Decision(NamedTuple):
     refusal: Refusal | None
     code: CodeSettings
     steps: tuple[Step, ...] = ()
-    limits: tuple[Limit, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    subjects: Mapping[str, str] = MappingProxyType({})  # what the counters' subjects are made of, in the clear
     caps: tuple[Cap, ...] = ()
     guesses: GuessBudget = GuessBudget(100, 86_400_000)
     watches: tuple[Watch, ...] = ()
     treatment: Mode = Mode.MONITOR  # what of this decision is owed to a suspicion
     suspicions: tuple[str, ...] = ()  # the rules that it is owed to, or that only note it
     notes: tuple[Note, ...] = ()
+    outline: Outline | None = None  # what it has in common with all others of the same circumstances
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Every limit with its subject."""
+        return tuple(limit for counter in self.counters for limit in counter.about(self.subjects))
+
+    def __repr__(self) -> str:
+        return f"Decision({self.policy}, {[step.channel for step in self.steps]}, {self.refusal})"  # without subjects

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from policies.engine import Policy, decide
 from policies.model import Counts, Decision, Limit, Question
-from policies.rules.limits import cooldown
+from policies.rules.limits import with_cooldown
 from policies.rules.spend import REFUSAL
-from policies.windows import Reserved, Windows
+from policies.windows import Counted, Reserved, Windows
 
 LIMITED = "rate_limited"
 """The problem code of the API for a start that a limit refuses."""
@@ -16,13 +16,18 @@ LIMITED = "rate_limited"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one start. `limits` are all that it reserves under, the cooldown among them."""
+    """What became of one start. `counted` is all that it reserves in, with the cooldown."""
 
     decision: Decision
     targets: tuple[str, ...] = ()  # for each step, the address that its messages go to
-    limits: tuple[Limit, ...] = ()
+    counted: tuple[Counted, ...] = ()
     reserved: Reserved = field(default_factory=Reserved)
     at: int = 0  # ms
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All that it reserves under."""
+        return tuple(limit for counter, _ in self.counted for limit in counter.limits)
 
     @property
     def allowed(self) -> bool:
@@ -60,9 +65,9 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     if decision.refusal:
         return Outcome(decision)
     targets = tuple(question.target(step.channel) for step in decision.steps)
-    limits = (*decision.limits, *cooldown(question.app, decision.policy, targets[0], decision.code))
-    outcome = Outcome(decision, targets, limits, at=now)
-    reserved = _reserved(outcome, limits, windows, now, 0)
+    counted = _counted(question.app, decision)
+    outcome = Outcome(decision, targets, counted, at=now)
+    reserved = _reserved(outcome, counted, windows, now, 0)
     if reserved.passed:
         windows.watching.count(decision.watches, now)
     if reserved.cap is None:
@@ -72,12 +77,16 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     return Outcome(decision._replace(refusal=REFUSAL), reserved=reserved)
 
 
+def _counted(app: str, decision: Decision) -> tuple[Counted, ...]:
+    return tuple((counter, counter.subject(decision.subjects)) for counter in with_cooldown(app, decision))
+
+
 def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step: int = 0) -> Reserved:
     """Another message, of this step, of a verification that has started: it reserves in the counters of its own
     address and of the first message's, and the automatic fallback only in those that count sends."""
     whose = (started.targets[0], started.targets[step])
-    own = [limit for limit in started.limits if limit.per == "destination" and limit.subject in whose]
-    wanted = tuple(limit for limit in own if by_person or limit.counts is Counts.SENDS)
+    own = [(c, subject) for c, subject in started.counted if c.per == "destination" and subject in whose]
+    wanted = tuple((c, subject) for c, subject in own if by_person or c.counts is Counts.SENDS)
     return _reserved(started, wanted, windows, now, step)
 
 
@@ -86,11 +95,11 @@ def answered(started: Outcome, windows: Windows) -> None:
     windows.watching.credit(started.decision.watches, started.at)
 
 
-def _reserved(outcome: Outcome, limits: tuple[Limit, ...], windows: Windows, now: int, step: int) -> Reserved:
+def _reserved(outcome: Outcome, counted: tuple[Counted, ...], windows: Windows, now: int, step: int) -> Reserved:
     """Limits and purses, all or none. A verification belongs to the periods that it began in."""
     paid = outcome.decision.caps, outcome.price(step), outcome.at
     cap = windows.purses.full(*paid)
-    reserved = Reserved(cap=cap) if cap else windows.reserve(limits, now)
+    reserved = Reserved(cap=cap) if cap else windows.reserve(counted, now)
     if reserved.passed:
         windows.purses.pay(*paid)
     return reserved

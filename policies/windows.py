@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from policies import waits
-from policies.model import Cap, Limit
+from policies.model import Cap, Counter, Counts, Limit
 from policies.purses import Purses
 from policies.watches import Watching
 
-Key = tuple[str, str, str, str]
+Key = tuple[str, str, Counts, str]
 """What a counter is shared by: scope, dimensions, what it counts, and the subject."""
+
+Counted = tuple[Counter, str]
+"""A counter, and its subject in the clear. Each stands once in what is reserved together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +71,25 @@ class Windows:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def reserve(self, limits: Iterable[Limit], now: int) -> Reserved:
+    def reserve(self, counted: Iterable[Counted], now: int) -> Reserved:
         """Look at every limit at `now` (ms, never going back), and count in all of them or in none."""
-        groups: dict[Key, list[Limit]] = {}
-        for limit in limits:
-            groups.setdefault((limit.scope, limit.per, limit.counts, limit.subject), []).append(limit)
-        said = self._asked(groups, now)
+        found = [((c.scope, c.per, c.counts, subject), c.limits) for c, subject in counted]
+        said = self._asked(found, now)
         if said.by is None:
-            for key, group in groups.items():
-                self._line(key, now).count(max(limit.window for limit in group), now)
+            for key, limits in found:
+                self._line(key, now).count(max([limit.window for limit in limits]), now)
         return said
 
-    def _asked(self, groups: dict[Key, list[Limit]], now: int) -> Reserved:
+    def _asked(self, found: list[tuple[Key, tuple[Limit, ...]]], now: int) -> Reserved:
         by: Limit | None = None
         longest, shadows = 0, []
-        for key, limit in ((key, limit) for key, group in groups.items() for limit in group):
-            line = self._lines.get(key)
-            wait = line.wait(limit, now) if line else 0
-            if wait and limit.shadow:
-                shadows.append(limit)
-            elif wait > longest:
-                by, longest = limit, wait
+        for line, limits in [(self._lines.get(key), limits) for key, limits in found]:
+            for limit in limits if line else ():
+                wait = line.wait(limit, now) if line else 0
+                if wait and limit.shadow:
+                    shadows.append(limit)
+                elif wait > longest:
+                    by, longest = limit, wait
         return Reserved(by, longest, tuple(shadows))
 
     def _line(self, key: Key, now: int) -> _Line:

@@ -104,13 +104,11 @@ def _told(question: Question, decision: Decision, currency: str) -> dict[str, An
     from policies import money
     from policies.duration import written
     from policies.rules.code import ALPHABETS
-    from policies.rules.limits import cooldown
+    from policies.rules.limits import with_cooldown
 
     code, refusal, phone = decision.code, decision.refusal, question.phone
-    limits = decision.limits
-    if not refusal:
-        target = question.target(decision.steps[0].channel)
-        limits += cooldown(question.app, decision.policy, target, code)
+    counters = decision.counters if refusal else with_cooldown(question.app, decision)
+    limits = [limit for counter in counters for limit in counter.about(decision.subjects)]
     return {
         "app": question.app,
         "purpose": question.purpose,

@@ -16,7 +16,7 @@ from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secret
 from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try, Watched
 from policies.model import Counts, Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
-from policies.rules.limits import cooldown
+from policies.rules.limits import with_cooldown
 
 _WAIT_MARGIN = 5_000  # ms after which a start that waited is taken to have died without its answer
 
@@ -89,7 +89,7 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         index=slot.index,
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
-    return Draft(stored, secrets, creation, tuple(map(tuple, groups.values())), decision)
+    return Draft(stored, secrets, creation, tuple(groups.values()), decision)
 
 
 def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
@@ -184,28 +184,30 @@ def _idempotency(setup: Setup, app: str, route: str, key: str | None, body: byte
 
 def _group(
     setup: Setup, app: str, decision: Decision, to: Destinations
-) -> tuple[dict[str, list[Limit]], tuple[SendLimit, ...]]:
+) -> tuple[dict[str, tuple[Limit, ...]], tuple[SendLimit, ...]]:
     """The limits of a start by the counter that they share, and those that later messages reserve under as well: all
     of them in the counters of the first message's address, and each in those of its own."""
     keys = setup.keys
-    groups: dict[str, list[Limit]] = {}
+    groups: dict[str, tuple[Limit, ...]] = {}
     kept: list[SendLimit] = []
-    for limit in (*decision.limits, *cooldown(app, decision.policy, to.target, decision.code)):
-        name = keys.name("limit", limit.scope, limit.per, limit.counts, limit.subject)
-        own = limit.per == "destination"  # in the slot of that destination's verifications, whichever comes first there
-        key = setup.store.limit_key(keys.shard(limit.subject if own else name), name)
-        groups.setdefault(key, []).append(limit)
+    for counter in with_cooldown(app, decision):
+        subject = counter.subject(decision.subjects)
+        name = keys.name("limit", counter.scope, counter.per, counter.counts, subject)
+        own = counter.per == "destination"  # in the slot of its verifications, whichever comes first there
+        key = setup.store.limit_key(keys.shard(subject if own else name), name)
+        groups[key] = counter.limits
         if own:
-            only = "" if limit.subject == to.target else "phone" if limit.subject == to.number else "email"
-            starts = limit.counts is Counts.STARTS
-            reach = setup.reach.of(limit)
-            kept.append(
-                SendLimit(key, limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits, only)
-            )
+            only = "" if subject == to.target else "phone" if subject == to.number else "email"
+            starts = counter.counts is Counts.STARTS
+            most, longest = setup.reach.of(counter)
+            kept += [
+                SendLimit(key, x.name, x.amount, x.window, x.shadow, starts, most, longest, x.waits, only)
+                for x in counter.limits
+            ]
     return groups, tuple(kept)
 
 
-def _counter(setup: Setup, key: str, limits: list[Limit]) -> Counter:
+def _counter(setup: Setup, key: str, limits: tuple[Limit, ...]) -> Counter:
     rules = tuple(Rule(limit.amount, limit.window, limit.shadow, limit.waits) for limit in limits)
     return Counter(key, rules, *setup.reach.of(limits[0]))
 

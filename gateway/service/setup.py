@@ -16,7 +16,7 @@ from gateway.service.vigilance import FailedChecks, Vigilance
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
-from policies.model import Counts, Limit, MailWord
+from policies.model import Counter, Counts, Limit, MailWord
 from policies.money import Tariff
 
 
@@ -88,8 +88,8 @@ class Reach:
     counters: Mapping[tuple[str, str, str], tuple[int, int]]  # (scope, per, counts) -> (most, longest window in ms)
     guesses: tuple[int, int]
 
-    def of(self, limit: Limit) -> tuple[int, int]:
-        return self.counters.get(_shared_by(limit.scope, limit.per, limit.counts), (limit.amount, limit.window))
+    def of(self, counted: Limit | Counter) -> tuple[int, int]:
+        return self.counters.get(_shared_by(counted.scope, counted.per, counted.counts), (1, 1))
 
 
 def reach(policies: Mapping[str, Policy]) -> Reach:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway.core.model import Attempt, Verification
 from policies.model import Question
-from policies.rules.limits import neighbourhood, network
+from policies.rules.subjects import neighbourhood, network
 from policies.traffic import VERSION
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def started(setup: Setup, question: Question, *, verification: str = "", refused
         "ip": _client(setup, question.ip),
         "device": _hashed(setup, "device", question.device),
         "opted_out": question.suppressed,
-        "listed": {what: word for what, word in asdict(question.listed).items() if word},
+        "listed": {what: word for what, word in question.listed._asdict().items() if word},
         "mail": question.mail if question.mail != "unknown" else "",
         "own_code": question.own_code,
         "stretch": question.stretch if question.stretch > 1 else 0,

@@ -130,7 +130,7 @@ class Verifications:
             if excuse := await self._excused(policy, decision.refusal.rule, question, to):
                 return excuse
             traffic.started(setup, question, refused=decision.refusal.rule)
-            raise self._denied(request, decision, decision.refusal)
+            raise self._denied(question, decision, decision.refusal)
         draft, since = self._draft(request, decision, to, question.listed), setup.store.elapsed()
         result = await self._create(draft)
         match result:
@@ -142,19 +142,19 @@ class Verifications:
             case Suppressed() | Words():
                 return result
             case Capped():
-                return self._capped(request, question, draft, result)
+                return self._capped(question, draft, result)
             case Suspected():
                 return suspicion.doubt(setup, decision, result)
-        limited = self._limited(request, decision, draft, result)
+        limited = self._limited(question, decision, draft, result)
         traffic.started(setup, question, refused=f"limits:{limited.limit}")
         raise limited
 
-    def _capped(self, request: Start, question: Question, draft: Draft, capped: Capped) -> Capped:
+    def _capped(self, question: Question, draft: Draft, capped: Capped) -> Capped:
         purse = spending.refused(self._setup, draft.stored.verification, capped)
         if purse.free:
             return capped
         traffic.started(self._setup, question, refused=f"{REFUSAL.rule}:{purse.name}")
-        raise self._denied(request, draft.decision, REFUSAL, limit=purse.name)
+        raise self._denied(question, draft.decision, REFUSAL, limit=purse.name)
 
     async def _create(self, draft: Draft) -> Started | Blocked:
         try:
@@ -350,33 +350,35 @@ class Verifications:
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
 
-    def _denied(self, request: Start, decision: Decision, refusal: Refusal, **facts: object) -> Denied:
+    def _denied(self, question: Question, decision: Decision, refusal: Refusal, **facts: object) -> Denied:
         suspicion.refused(self._setup, decision)
         rules = {"rules": decision.suspicions} if refusal.rule == "fraud" else {}
-        self._refused(request, decision, refusal.rule, problem=refusal.code, **rules, **facts)
+        self._refused(question, decision, refusal.rule, problem=refusal.code, **rules, **facts)
         return Denied(refusal.code, refusal.rule, refusal.detail)
 
     def _limited(
-        self, request: Start, decision: Decision, draft: Draft, result: StoreLimited | Guessed | Blocked
+        self, question: Question, decision: Decision, draft: Draft, result: StoreLimited | Guessed | Blocked
     ) -> Limited:
         if isinstance(result, Blocked):
-            refused = vigilance.refusal(self._setup, request.app, result)
+            refused = vigilance.refusal(self._setup, question.app, result)
         elif isinstance(result, Guessed):
             refused = Limited("guesses", decision.guesses.amount, decision.guesses.window, result.wait)
         else:
             refused = limited(draft.limits[result.counter][result.rule], result.wait)
         self._setup.metrics.limited(decision.policy, refused.limit, False)
-        self._refused(request, decision, "limits", limit=refused.limit)
+        self._refused(question, decision, "limits", limit=refused.limit)
         return refused
 
-    def _refused(self, request: Start, decision: Decision, rule: str, **facts: object) -> None:
-        self._setup.metrics.refused(rule, request.app, request.purpose)
+    def _refused(self, question: Question, decision: Decision, rule: str, **facts: object) -> None:
+        self._setup.metrics.refused(rule, question.app, question.purpose)
         self._setup.log.info(
             "verification.refused",
-            app=request.app,
-            purpose=request.purpose,
+            app=question.app,
+            purpose=question.purpose,
             policy=decision.policy,
             revision=decision.revision,
+            phone=question.phone.masked if question.phone else None,
+            email=question.email.masked if question.email else None,
             rule=rule,
             notes=_notes(decision),
             **facts,

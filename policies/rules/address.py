@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from policies.model import Question, Refusal, Step
+from policies.model import Circumstances, Refusal, Step
 from policies.rules.finding import Finding, sift
 
 _REFUSAL = Refusal("no_channel", "address", "No channel of this policy reaches the kind of address that was given.")
 
 
-def judge(question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps whose address was given."""
-    given = " and ".join(address.masked for address in (question.phone, question.email) if address) or "no address"
-    return sift(steps, lambda step: _reaches(question, step), f"to {given}", _REFUSAL)
+    given = (("a number", at.kind is not None), ("an email address", at.mailbox))
+    named = " and ".join(name for name, is_given in given if is_given) or "nobody"
+    return sift(steps, lambda step: _reaches(at, step), f"to {named}", _REFUSAL)
 
 
-def _reaches(question: Question, step: Step) -> bool:
-    return (question.email if step.channel == "email" else question.phone) is not None
+def _reaches(at: Circumstances, step: Step) -> bool:
+    return at.mailbox if step.channel == "email" else at.kind is not None

@@ -8,7 +8,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from policies.duration import Duration, within
-from policies.model import ChannelName, Question, Refusal, Step
+from policies.model import ChannelName, Circumstances, Refusal, Step
 from policies.rules.finding import Finding, sift
 
 _NETWORKS = "001"  # libphonenumber's name for numbers of no country: satellite, international freephone and premium
@@ -102,11 +102,11 @@ _DENIED = Refusal("country_denied", "country", "This policy doesn't send to the 
 _NO_CHANNEL = Refusal("no_channel", "country", "None of the channels that are left is offered in the number's country.")
 
 
-def judge(settings: CountrySettings, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(settings: CountrySettings, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps that may go to the number's country. Email has no country and is always kept."""
-    if question.phone is None:
+    if at.kind is None:
         return Finding(steps, "no number")
-    country = question.phone.country
+    country = at.country
     if not _allowed(settings, country):
         return sift(steps, lambda step: step.channel == "email", f"{country} is not allowed", _DENIED)
     closed = {channel for channel, countries in settings.only.items() if country not in countries}

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from policies import entries, scripts
-from policies.model import Email, Question, Refusal, Step
+from policies.model import Circumstances, Email, Question, Refusal, Step
 from policies.rules.finding import Finding, sift
 from policies.rules.lists import Contents
 
@@ -46,6 +46,7 @@ class Mailboxes:
 
     settings: EmailSettings
     disposable: tuple[frozenset[str], ...]
+    looked_for: frozenset[str]
 
     @property
     def asks(self) -> bool:
@@ -56,7 +57,8 @@ class Mailboxes:
 def prepare(settings: EmailSettings, known: frozenset[str], contents: Contents) -> Mailboxes:
     """Work them out. `known` are the disposable domains that ship."""
     files = (contents[file].entries for file in settings.disposable_files if file in contents)
-    return Mailboxes(settings, (known, *files) if settings.disposable != "allow" else ())
+    looked_for = frozenset(name for name, _, _ in _KINDS if getattr(settings, name) != "allow")
+    return Mailboxes(settings, (known, *files) if settings.disposable != "allow" else (), looked_for)
 
 
 _REFUSAL = Refusal("destination_blocked", "email", "This policy doesn't send to this kind of address.")
@@ -68,16 +70,19 @@ _KINDS: tuple[tuple[str, str, Callable[[Mailboxes, Question, Email], bool]], ...
 )
 
 
-def judge(boxes: Mailboxes, question: Question, steps: tuple[Step, ...]) -> Finding:
-    """Keep the steps that the kind of address allows. Steps to a phone number are always kept."""
+def flaws(boxes: Mailboxes, question: Question) -> tuple[str, ...]:
+    """The kinds that the address is of and that the settings look for."""
     to = question.email
     if to is None:
+        return ()
+    return tuple(name for name, _, met in _KINDS if name in boxes.looked_for and met(boxes, question, to))
+
+
+def judge(boxes: Mailboxes, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
+    """Keep the steps that the kind of address allows. Steps to a phone number are always kept."""
+    if not at.mailbox:
         return Finding(steps, "no address")
-    found = [
-        (getattr(boxes.settings, name), says)
-        for name, says, met in _KINDS
-        if getattr(boxes.settings, name) != "allow" and met(boxes, question, to)
-    ]
+    found = [(getattr(boxes.settings, name), says) for name, says, _ in _KINDS if name in at.flaws]
     told = "; ".join(f"{says}{' (in shadow)' if treatment == 'shadow' else ''}" for treatment, says in found)
     if any(treatment == "deny" for treatment, _ in found):
         return sift(steps, lambda step: step.channel != "email", told, _REFUSAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from policies.model import Cap, Limit, Mode, Refusal, Step, Watch
+from policies.model import Cap, Counter, Eye, Mode, Refusal, Step
 
 
 class Finding(NamedTuple):
@@ -14,9 +14,10 @@ class Finding(NamedTuple):
     steps: tuple[Step, ...]
     says: str
     refusal: Refusal | None = None
-    limits: tuple[Limit, ...] = ()
+    counters: tuple[Counter, ...] = ()
     caps: tuple[Cap, ...] = ()
-    watches: tuple[Watch, ...] = ()
+    eyes: tuple[Eye, ...] = ()
+    silent: frozenset[str] = frozenset()
     treatment: Mode = Mode.MONITOR
     suspicions: tuple[str, ...] = ()
 

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.duration import Duration, within
-from policies.model import Blocking, ChannelName, Mode, Phone, Question, Refusal, Step, Watch
+from policies.model import Blocking, ChannelName, Circumstances, Eye, Mode, Phone, Question, Refusal, Step, Watch
 from policies.rules.finding import Finding, sift
-from policies.rules.limits import neighbourhood, network
 from policies.rules.number_type import Types
 from policies.watches import MOST_ITEMS
 
@@ -150,16 +149,6 @@ _REFUSAL = Refusal("fraud_suspected", "fraud", "Requests like this one look like
 
 
 @dataclass(frozen=True, slots=True)
-class Eye:
-    """A rule that is watched, worked out: `terms` are the last fields of its watches."""
-
-    name: str
-    measure: str
-    per: str
-    terms: tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Eyes:
     """A policy's rules, worked out."""
 
@@ -199,21 +188,38 @@ def _patience(rule: FraudRule) -> int:
     return {"conversion": rule.patience, "velocity": rule.ripe}.get(rule.measure, 0)
 
 
-def judge(eyes: Eyes, question: Question, steps: tuple[Step, ...]) -> Finding:
-    """Say what is to be watched, and treat a suspicion that is known already: the store's (`question.suspected`), or
-    one that the number itself gives."""
+def ranges(eyes: Eyes, question: Question) -> tuple[str, ...]:
+    """The rules about ranges that the number meets."""
     phone = question.phone
-    if phone is None or eyes.free.issuperset([step.channel for step in steps]):
+    if phone is None or not eyes.ranges:
+        return ()
+    return tuple(name for name, rule in eyes.ranges if _within(rule, phone))
+
+
+def judge(eyes: Eyes, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
+    """Say what is to be watched, and treat a suspicion that is known already: the store's (`at.suspected`), or one
+    that the number itself gives."""
+    if at.kind is None or eyes.free.issuperset([step.channel for step in steps]):
         return Finding(steps, "nothing that pays to pump")
-    met = [(name, rule.mode) for name, rule in eyes.ranges if _within(rule, phone)] if eyes.ranges else []
-    treatment = max([question.suspected, *(mode for _, mode in met)], key=_RANK)
-    names = tuple(name for name, _ in met)
+    names = at.ranges
+    met = (rule.mode for name, rule in eyes.ranges if name in names)
+    treatment = max([at.suspected, *met], key=_RANK)
     if treatment is not Mode.MONITOR:
-        by = (question.suspected_by, *names) if question.suspected_by else names
+        by = (at.suspected_by, *names) if at.suspected_by else names
         return _treated(eyes, treatment, steps, by)
-    watches = _watches(eyes.without_conversion if question.own_code else eyes.all, question, phone)
-    said = [*(f"{name} (noted)" for name in names), *[watch.rule for watch in watches]]
-    return Finding(steps, f"watches {', '.join(said) or 'nothing'}", watches=tuple(watches), suspicions=names)
+    watched = _watched(eyes.without_conversion if at.own_code else eyes.all, at)
+    said = [*(f"{name} (noted)" for name in names), *(eye.name for eye in watched)]
+    return Finding(steps, f"watches {', '.join(said) or 'nothing'}", eyes=watched, suspicions=names)
+
+
+def _watched(eyes: tuple[Eye, ...], at: Circumstances) -> tuple[Eye, ...]:
+    """A client that is not named is nobody in particular: a rule about clients passes it over."""
+    unknown = {
+        name
+        for name, known in (("ip", at.ip), ("network", at.ip), ("device", at.device), ("range", at.ranged))
+        if not known
+    }
+    return tuple(eye for eye in eyes if eye.per not in unknown)
 
 
 _RANK = attrgetter("rank")
@@ -233,28 +239,28 @@ def _within(rule: FraudRule, phone: Phone) -> bool:
     return phone.type in rule.types or phone.e164.startswith(rule.prefixes)
 
 
-def _watches(eyes: tuple[Eye, ...], question: Question, phone: Phone) -> list[Watch]:
-    """A client that is not named is nobody in particular: a rule about clients passes it over."""
-    found = []
-    for eye in eyes:
-        subject, shown = _SUBJECTS[eye.per](question, phone)
-        if subject:
-            item = _ITEMS[eye.measure](phone)
-            found.append(Watch(eye.name, question.app, eye.per, subject, item, shown, *eye.terms))
-    return found
+def watches(eyes: tuple[Eye, ...], phone: Phone | None, subjects: Mapping[str, str]) -> tuple[Watch, ...]:
+    """What is to be watched, with its subjects."""
+    if phone is None:
+        return ()
+    app = subjects["app"]
+    return tuple(
+        Watch(name, app, per, subjects[per], _ITEMS[measure](phone), _SHOWN[per](phone, app), *terms)
+        for name, measure, per, terms in eyes
+    )
 
 
-_SUBJECTS: Mapping[str, Callable[[Question, Phone], tuple[str, str]]] = {
+_SHOWN: Mapping[str, Callable[[Phone, str], str]] = {
     # As with a masked number, the last digits stay hidden, one more of a prefix than it needs.
-    "prefix": lambda _, phone: (phone.prefix, f"{phone.e164[:-5]}*****"),
-    "range": lambda _, phone: (phone.range, f"{phone.e164[:-6]}******"),
-    "country": lambda _, phone: (phone.country, phone.country),
-    "app": lambda question, _: (question.app, question.app),
-    "ip": lambda question, _: (network(question.ip), "ip"),
-    "network": lambda question, _: (neighbourhood(question.ip), "network"),
-    "device": lambda question, _: (question.device, "device"),
+    "prefix": lambda phone, _: f"{phone.e164[:-5]}*****",
+    "range": lambda phone, _: f"{phone.e164[:-6]}******",
+    "country": lambda phone, _: phone.country,
+    "app": lambda _, app: app,
+    "ip": lambda _, __: "ip",
+    "network": lambda _, __: "network",
+    "device": lambda _, __: "device",
 }
-"""What each is counted for, and how an operator sees it."""
+"""How an operator sees a subject."""
 
 _ITEMS: Mapping[str, Callable[[Phone], str | int]] = {
     "conversion": lambda _: "",

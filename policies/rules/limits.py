@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.duration import Duration, within
-from policies.model import CodeSettings, Counts, Limit, Question, Step
+from policies.model import Circumstances, Counter, Counts, Decision, Limit, Step
 from policies.rules.finding import Finding
 
 
@@ -91,21 +89,10 @@ class LimitSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
-    """One limit with what can be said of it before anybody asks."""
-
-    name: str
-    settings: LimitSettings
-    per: str  # the dimensions, joined
-    of_destination: bool
-    clients: tuple[Dimension, ...]  # those of its dimensions that a caller may leave out
-
-
-@dataclass(frozen=True, slots=True)
 class Counting:
-    """A policy's limits, ready to be given their subjects."""
+    """A policy's limits by the counter that they share: of one scope, by one dimension, counting one thing."""
 
-    counters: tuple[Counter, ...]
+    groups: tuple[tuple[tuple[str, LimitSettings], ...], ...]  # the first limit of each says what all have in common
     says: str
 
 
@@ -126,104 +113,62 @@ def prepare(limits: Mapping[str, LimitSettings]) -> Countings:
 
 def _counting(limits: tuple[tuple[str, LimitSettings], ...]) -> Counting:
     names = [f"{name} (shadow)" if limit.shadow else name for name, limit in limits]
-    return Counting(tuple(_counter(*pair) for pair in limits), f"counts {', '.join(names) or 'nothing'}")
-
-
-def _counter(name: str, settings: LimitSettings) -> Counter:
-    return Counter(
-        name=name,
-        settings=settings,
-        per="+".join(settings.per),
-        of_destination=Dimension.DESTINATION in settings.per,
-        clients=tuple(dimension for dimension in settings.per if dimension in _OF_CLIENTS),
-    )
+    groups: dict[object, list[tuple[str, LimitSettings]]] = {}
+    for name, limit in limits:
+        groups.setdefault((limit.scope, limit.per, limit.counts), []).append((name, limit))
+    return Counting(tuple(map(tuple, groups.values())), f"counts {', '.join(names) or 'nothing'}")
 
 
 def _about_numbers(limit: LimitSettings) -> bool:
     return bool(_OF_NUMBERS & set(limit.per)) and set(limit.per) <= _OF_NUMBERS | {Dimension.APP}
 
 
-def judge(countings: Countings, policy: str, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(countings: Countings, policy: str, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Say what is to be counted. The store counts and may refuse; this rule never does."""
-    counting = countings.without_phone if question.phone is None else countings.with_phone
-    scopes = {"policy": f"{question.app}/{policy}", "app": question.app, "all": ""}
-    values = _values(question)
-    addresses = _addresses(question)
-    limits = [
-        _limit(counter, scopes[counter.settings.scope], values, address)
-        for counter in counting.counters
-        for address in (addresses if counter.of_destination else addresses[:1])
-    ]
-    return Finding(steps, counting.says, limits=tuple(limits))
+    counting = countings.without_phone if at.kind is None else countings.with_phone
+    scopes = {"policy": f"{at.app}/{policy}", "app": at.app, "all": ""}
+    counters = (_counter(group, scopes, at, of) for group in counting.groups for of in _subjects(group[0][1].per, at))
+    return Finding(steps, counting.says, counters=tuple(counters))
 
 
-def cooldown(app: str, policy: str, target: str, code: CodeSettings) -> tuple[Limit, ...]:
-    """The limit that a code's cooldown is: a person who starts anew waits as long as one who asks for a resend."""
-    if not code.waits:
-        return ()
-    return (Limit("cooldown", f"{app}/{policy}", "destination", target, 1, code.waits_window, waits=code.waits),)
+def _subjects(per: tuple[Dimension, ...], at: Circumstances) -> list[tuple[str, ...]]:
+    """What the subject is made of. Where a number and an address were given, each of them is a destination."""
+    if Dimension.DESTINATION not in per:
+        return [tuple(map(str, per))]
+    given = [name for name, is_given in (("phone", at.kind is not None), ("email", at.mailbox)) if is_given]
+    return [tuple(name if part is Dimension.DESTINATION else str(part) for part in per) for name in given]
 
 
-def _addresses(question: Question) -> tuple[str, ...]:
-    phone = (question.phone.e164,) if question.phone else ()
-    return (*phone, question.email.key) if question.email else phone
-
-
-def _values(question: Question) -> dict[Dimension, str]:
-    phone = question.phone
-    return {
-        Dimension.IP: network(question.ip),
-        Dimension.DEVICE: question.device,
-        Dimension.NETWORK: neighbourhood(question.ip),
-        Dimension.APP: question.app,
-        Dimension.COUNTRY: phone.country if phone else "",
-        Dimension.PREFIX: phone.prefix if phone else "",
-        Dimension.EVERYTHING: "",
-    }
-
-
-def _limit(counter: Counter, scope: str, values: Mapping[Dimension, str], address: str) -> Limit:
-    settings = counter.settings
-    parts = [address if dimension is Dimension.DESTINATION else values[dimension] for dimension in settings.per]
-    # A device is the caller's free text, so lengths keep the parts apart: ("a+b", "c") is not ("a", "b+c").
-    subject = parts[0] if len(parts) == 1 else "".join(f"{len(part)}:{part}" for part in parts)
-    amount = settings.amount
-    if settings.missing is not None and not all(values[dimension] for dimension in counter.clients):
-        amount = settings.missing
-    return Limit(
-        name=counter.name,
-        scope=scope,
-        per=counter.per,
-        subject=subject,
-        amount=amount,
-        window=settings.window,
-        counts=settings.counts,
-        shadow=settings.shadow,
+def _counter(
+    group: tuple[tuple[str, LimitSettings], ...], scopes: Mapping[str, str], at: Circumstances, of: tuple[str, ...]
+) -> Counter:
+    shared = group[0][1]
+    scope, per = scopes[shared.scope], "+".join(shared.per)
+    limits = (
+        Limit(name, scope, per, "", _amount(limit, at), limit.window, limit.counts, limit.shadow)
+        for name, limit in group
     )
+    return Counter(scope, per, shared.counts, of, tuple(limits))
 
 
-@lru_cache(maxsize=4096)
-def neighbourhood(ip: str) -> str:
-    """What an address was probably rented with: an IPv4 /24, the smallest that the internet routes, or the /48 that
-    a site is given (RFC 6177 §2). "" as for `network`."""
-    client = network(ip)
-    if not client:
-        return ""
-    if "." in client:
-        return f"{client.rpartition('.')[0]}.0/24"
-    return f"{IPv6Address(int(IPv6Address(client.partition('/')[0])) >> 80 << 80)}/48"
+def _amount(limit: LimitSettings, at: Circumstances) -> int:
+    named = {Dimension.IP: at.ip, Dimension.NETWORK: at.ip, Dimension.DEVICE: at.device}
+    if limit.missing is None or all(named.get(dimension, True) for dimension in limit.per):
+        return limit.amount
+    return limit.missing
 
 
-@lru_cache(maxsize=4096)
-def network(ip: str) -> str:
-    """What one client is: an IPv4 address, or the /64 of an IPv6 one, which is what a single line is given (RFC 6177
-    §2, RFC 7421 §1). An IPv4 address dressed as IPv6 is IPv4. No address, or none that can be read, is ""."""
-    try:
-        address: IPv4Address | IPv6Address = ip_address(ip)
-    except ValueError:
-        return ""
-    if isinstance(address, IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+def with_cooldown(app: str, decision: Decision) -> tuple[Counter, ...]:
+    """The counters of a decision with the limit that its code's cooldown is: a person who starts anew waits as long as
+    one who asks for a resend. It counts those to whom the first message goes."""
+    code, counters = decision.code, decision.counters
+    if not code.waits:
+        return counters
+    of = ("email" if decision.steps[0].channel == "email" else "phone",)
+    alone = ("destination", Counts.STARTS, of)
+    scope = f"{app}/{decision.policy}"
+    limit = Limit("cooldown", scope, "destination", "", 1, code.waits_window, waits=code.waits)
+    for place, counter in enumerate(counters):
+        if counter.scope == scope and (counter.per, counter.counts, counter.of) == alone:
+            return (*counters[:place], Counter(scope, *alone, (*counter.limits, limit)), *counters[place + 1 :])
+    return (*counters, Counter(scope, *alone, (limit,)))

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from policies import entries
-from policies.model import Email, Listed, Phone, Question, Refusal, Step, Word
+from policies.model import Circumstances, Email, Listed, Phone, Question, Refusal, Step, Word
 from policies.rules.finding import Finding, sift
 
 Contents = Mapping[Path, entries.Listing]
@@ -112,9 +112,9 @@ def _together(lists: Lists, written: Word, of_the_app: Word) -> Word:
 _REFUSAL = Refusal("destination_blocked", "lists", "Nothing is sent to this destination at present.")
 
 
-def judge(lists: Lists, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps whose address nobody denies."""
-    found = words(lists, question)
+    found = at.listed
     says = ", ".join(
         f"{what} on the {word} list" for what, word in (("number", found.phone), ("address", found.email)) if word
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from policies.model import NumberType, Question, Refusal, Step
+from policies.model import Circumstances, NumberType, Refusal, Step
 from policies.rules.finding import Finding, sift
 
 Types = Annotated[frozenset[NumberType], PlainSerializer(sorted, return_type=list[str])]
@@ -42,11 +42,11 @@ _DENIED = Refusal("number_type_denied", "number_type", "This policy doesn't send
 _NO_VOICE = Refusal("no_channel", "number_type", "A landline can only be called, and no call is offered to it here.")
 
 
-def judge(settings: NumberTypeSettings, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(settings: NumberTypeSettings, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps that the kind of line allows. Email is always kept."""
-    if question.phone is None:
+    kind = at.kind
+    if kind is None:
         return Finding(steps, "no number")
-    kind = question.phone.type
     if kind in settings.deny or (kind is NumberType.FIXED_LINE and settings.landline == "deny"):
         return sift(steps, lambda step: step.channel == "email", f"{kind} is denied", _DENIED)
     if kind is NumberType.FIXED_LINE and settings.landline == "voice":

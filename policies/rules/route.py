@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from policies.model import ChannelName, OrderName, Question, Refusal, Step
+from policies.model import ChannelName, Circumstances, OrderName, Refusal, Step
 from policies.rules.country import CountryRule, Providers, Wait
 from policies.rules.finding import Finding, sift
 
@@ -51,11 +51,9 @@ class Routes:
     default: tuple[Step, ...]
     by_country: Mapping[str, tuple[Step, ...]]
 
-    def to(self, question: Question) -> tuple[Step, ...]:
+    def to(self, country: str) -> tuple[Step, ...]:
         """The steps for the number's country; for email alone, the default ones."""
-        if question.phone is None:
-            return self.default
-        return self.by_country.get(question.phone.country, self.default)
+        return self.by_country.get(country, self.default)
 
 
 def plan(
@@ -114,9 +112,9 @@ def _order(step: StepSettings, providers: tuple[str, ...]) -> tuple[OrderName, t
 REFUSAL = Refusal("no_channel", "route", "No provider is configured for the channels that are left.")
 
 
-def judge(question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps that some provider can carry."""
-    where = question.phone.country if question.phone else "email"
+    where = at.country or "email"
     found = sift(steps, lambda step: bool(step.providers), f"for {where}", REFUSAL)
     order = ", ".join(_named(step) for step in found.steps) or "no provider left"
     return Finding(found.steps, f"{found.says}: {order}", found.refusal)

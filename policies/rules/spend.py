@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from policies.model import Cap, Question, Refusal, Step
+from policies.model import Cap, Circumstances, Refusal, Step
 from policies.money import Amount, PeriodName, Tariff, Unrated, written
 from policies.rules.finding import Finding
 from policies.rules.name import Name
@@ -117,15 +117,15 @@ REFUSAL = Refusal("spend_capped", "spend", "What may be spent on messages to thi
 _DEAR = Refusal("spend_capped", "spend", "Every message to this destination would cost more than the policy allows.")
 
 
-def judge(spending: Spending, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(spending: Spending, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Price the steps, leave out the providers that cost too much, and say what is to be reckoned. The store does."""
-    priced = [step._replace(prices=_prices(spending, step, question)) for step in steps]
-    most = 0 if question.only_free else spending.most
+    priced = [step._replace(prices=_prices(spending, step, at)) for step in steps]
+    most = 0 if at.only_free else spending.most
     kept = tuple(step for step in (_within(step, most) for step in priced) if step.providers)
     says = spending.says + _left_out(spending, priced, most)
     if not kept:
-        return Finding(kept, says, REFUSAL if question.only_free else _DEAR)
-    return Finding(kept, says, caps=_caps(spending, question))
+        return Finding(kept, says, REFUSAL if at.only_free else _DEAR)
+    return Finding(kept, says, caps=_caps(spending, at))
 
 
 def free(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -133,11 +133,10 @@ def free(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return tuple(_within(step, 0) for step in steps)
 
 
-def _prices(spending: Spending, step: Step, question: Question) -> tuple[tuple[str, int], ...]:
-    country = question.phone.country if question.phone else ""
+def _prices(spending: Spending, step: Step, at: Circumstances) -> tuple[tuple[str, int], ...]:
     unknown = 0 if step.channel == "email" else spending.unknown
-    times = question.stretch if step.channel == "sms" else 1
-    found = ((name, spending.tariff.price(name, step.channel, country)) for name in step.providers)
+    times = at.stretch if step.channel == "sms" else 1
+    found = ((name, spending.tariff.price(name, step.channel, at.country)) for name in step.providers)
     return tuple((name, times * (unknown if price is None else price)) for name, price in found)
 
 
@@ -165,15 +164,15 @@ def _left_out(spending: Spending, steps: list[Step], most: int | None) -> str:
     return f"; leaves out as too dear: {', '.join(dear)}" if dear else ""
 
 
-def _caps(spending: Spending, question: Question) -> tuple[Cap, ...]:
+def _caps(spending: Spending, at: Circumstances) -> tuple[Cap, ...]:
     """A cap by country is about numbers: where none was given, it is left out."""
     values: Mapping[str, str] = {
-        "app": question.app,
-        "country": question.phone.country if question.phone else "",
+        "app": at.app,
+        "country": at.country,
         _EVERYTHING: "",
     }
     return tuple(
         Cap(name, "+".join(cap.per), "/".join(values[payer] for payer in cap.per), amount, cap.window, cap.then)
         for name, cap, amount in spending.caps
-        if question.phone or "country" not in cap.per
+        if at.kind or "country" not in cap.per
     )

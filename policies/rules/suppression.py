@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from policies.duration import Duration, within
-from policies.model import Question, Refusal, Step
+from policies.model import Circumstances, Refusal, Step
 from policies.rules.finding import Finding, sift
 
 
@@ -32,9 +32,9 @@ _REFUSAL = Refusal("opted_out", "suppression", "The person asked not to get mess
 _ENTIRELY = Refusal("opted_out", "suppression", "The person asked not to get messages on a channel of this policy.")
 
 
-def judge(settings: SuppressionSettings, question: Question, steps: tuple[Step, ...]) -> Finding:
+def judge(settings: SuppressionSettings, at: Circumstances, steps: tuple[Step, ...]) -> Finding:
     """Keep the steps whose channel the person has not opted out of, as far as the question knows."""
-    met = sorted({step.channel for step in steps} & set(question.suppressed))
+    met = sorted({step.channel for step in steps} & set(at.suppressed))
     if not met:
         return Finding(steps, "no opt-out is known")
     says = f"opted out of {', '.join(met)}"

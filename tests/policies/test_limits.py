@@ -12,7 +12,7 @@ from policies.destination import email, phone
 from policies.engine import compile_policy, decide
 from policies.inheritance import resolve
 from policies.model import Counts, Limit, Question
-from policies.rules.limits import network
+from policies.rules.subjects import network
 from policies.schema import PolicySettings
 
 ORDERS = {"sms": ("one",), "email": ("smtp",)}

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.steps import Created, Limited
-from policies.model import Counts, Limit
-from policies.windows import Reserved, Windows, _Line
+from policies.model import Counter, Counts, Limit
+from policies.windows import Counted, Reserved, Windows, _Line
 from tests.store.drafts import Shelf, creation
 
 Rule = tuple[int, int, bool]  # amount, window, shadow
@@ -30,12 +30,16 @@ STARTS = st.lists(
 """Pauses, and the counters that each start reserves in, with rules that may be others each time."""
 
 
-def limits(groups: Sequence[tuple[str, Sequence[Rule]]]) -> list[Limit]:
-    return [
-        Limit(f"{g}.{r}", "", "destination", subject, amount, window, Counts.STARTS, shadow)
-        for g, (subject, rules) in enumerate(groups)
+def counted(groups: Sequence[tuple[str, Sequence[Rule]]]) -> list[Counted]:
+    return [(_counter(str(g), rules), subject) for g, (subject, rules) in enumerate(groups)]
+
+
+def _counter(name: str, rules: Sequence[Rule]) -> Counter:
+    limits = (
+        Limit(f"{name}.{r}", "", "destination", "", amount, window, Counts.STARTS, shadow)
         for r, (amount, window, shadow) in enumerate(rules)
-    ]
+    )
+    return Counter("", "destination", Counts.STARTS, ("phone",), tuple(limits))
 
 
 def said(reserved: Reserved) -> tuple[str | None, int, set[str]]:
@@ -62,7 +66,7 @@ async def differ(url: str, windows: Windows, starts: Sequence[Any]) -> list[str]
             (f"s{g}", [(amount, window, shadow) for (amount, shadow), window in zip(rules, WINDOWS, strict=True)])
             for g, rules in picked
         ]
-        ours, theirs = said(windows.reserve(limits(groups), shelf.clock.now)), await asked(shelf, groups)
+        ours, theirs = said(windows.reserve(counted(groups), shelf.clock.now)), await asked(shelf, groups)
         if ours != theirs:
             faults.append(f"at {shelf.clock.now}: {ours}, and the store says {theirs}")
     await shelf.store.close()
@@ -76,17 +80,17 @@ def test_the_memory_decides_every_start_as_the_store_does(valkey: str, starts: l
 
 
 class CountsRefusals(Windows):
-    def reserve(self, limits: Any, now: int) -> Reserved:
-        found = super().reserve(limits, now)
+    def reserve(self, counted: Any, now: int) -> Reserved:
+        found = super().reserve(counted, now)
         if found.by:
-            for limit in limits:
-                self._line((limit.scope, limit.per, limit.counts, limit.subject), now).count(60_000, now)
+            for counter, subject in counted:
+                self._line((counter.scope, counter.per, counter.counts, subject), now).count(60_000, now)
         return found
 
 
 class EnforcesShadows(Windows):
-    def reserve(self, limits: Any, now: int) -> Reserved:
-        found = super().reserve(limits, now)
+    def reserve(self, counted: Any, now: int) -> Reserved:
+        found = super().reserve(counted, now)
         return found if found.by or not found.shadows else Reserved(found.shadows[0], 1)
 
 
@@ -120,18 +124,18 @@ async def test_counters_with_a_planted_fault_are_caught(valkey: str, planted: ty
 
 def test_a_limit_with_a_large_amount_costs_no_more_than_a_small_one_and_stays_exact() -> None:
     windows = Windows()
-    big = limits([("s", [(1_000, 60_000, False)])])
+    big = counted([("s", [(1_000, 60_000, False)])])
     assert [windows.reserve(big, at).by for at in range(1_000)] == [None] * 1_000
     refused = windows.reserve(big, 1_000)
-    assert (refused.by, refused.wait) == (big[0], 59_000)
+    assert (refused.by, refused.wait) == (big[0][0].limits[0], 59_000)
     assert windows.reserve(big, 60_000).by is None
     for at in range(60_001, 70_000):
         windows.reserve(big, at)
-    assert len(windows._lines["", "destination", "starts", "s"].times) <= 2_000
+    assert len(windows._lines["", "destination", Counts.STARTS, "s"].times) <= 2_000
 
 
 def test_counters_that_no_window_reaches_are_forgotten() -> None:
     windows = Windows()
     for at in range(30_000):
-        windows.reserve(limits([(f"s{at}", [(1, 1_000, False)])]), at)
+        windows.reserve(counted([(f"s{at}", [(1, 1_000, False)])]), at)
     assert len(windows) <= 4_096

@@ -67,7 +67,7 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
         "  app demo, purpose payment",
         "  to +9198******78: IN, mobile",
         "rules",
-        "  ok  address      to +9198******78",
+        "  ok  address      to a number",
         "  ok  channels     no wish",
         "  ok  country      IN is allowed",
         "  ok  number_type  mobile is allowed",
