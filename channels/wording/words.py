@@ -21,8 +21,18 @@ def word(channel: Channel, code: str, brief: Brief) -> Wording:
     `spoken` already holds the code twice, so a provider must not repeat it. ValueError, which doesn't show the code,
     for a code that isn't 4 to 10 ASCII letters or digits.
     """
+    return worded(channel, check_code(code), brief)
+
+
+def check_code(code: str) -> str:
+    """The code, if it is one; else ValueError."""
     if not _CODE.fullmatch(code):
         raise ValueError("the code must be 4 to 10 letters or digits of ASCII")
+    return code
+
+
+def worded(channel: Channel, code: str, brief: Brief) -> Wording:
+    """The same for anything in the code's place."""
     phrases = load(negotiate(brief.locale))
     return _WORDED[channel](code, brief, phrases, sentences(code, brief, phrases))
 

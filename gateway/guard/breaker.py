@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -30,9 +31,8 @@ class Terms:
     pause: int = 30  # from opening until a probe may go
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """One message that was let through. To be settled, whatever becomes of it."""
+class Entry(NamedTuple):
+    """One message that was let through, known by its identity. To be settled, whatever becomes of it."""
 
     era: int
     probe: bool
@@ -68,6 +68,8 @@ class Breaker:
         `insist` is for a message with nowhere else to go: it is let through in any state. It is no probe, but when it
         succeeds it has proved as much as one.
         """
+        if self._opened is None:
+            return Entry(self._era, probe=False)
         refused = self.refuses(now)
         if refused and not insist:
             return None

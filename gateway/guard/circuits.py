@@ -53,7 +53,10 @@ class Circuits:
     def enter(self, message: Message, *, insist: bool) -> Entry | None:
         """Let a message through, or None. See Breaker.enter."""
         key = _key(message)
-        entry = self._breakers.setdefault(key, Breaker(self._terms)).enter(self._clock(), insist=insist)
+        breaker = self._breakers.get(key)
+        if breaker is None:
+            breaker = self._breakers[key] = Breaker(self._terms)
+        entry = breaker.enter(self._clock(), insist=insist)
         self._tell(key)
         return entry
 

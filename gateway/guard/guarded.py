@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -84,23 +83,16 @@ class Guarded:
         all would only make an outage of theirs one of ours, so the order stays and each is tried as ever."""
         if not insist and self.refuses(message):
             raise _open()  # before any waiting, and without a place taken from a message that may go
-        async with self._place():
-            entry, sound = self._circuits.enter(message, insist=insist), None
-            if entry is None:  # it opened, or another message probes, since this one began to wait
-                raise _open()
-            try:
-                receipt = await self._in_time(message)
-                sound = True
-            except SendError as error:
-                sound = False if error.error in PROVIDER_FAULTS else None
-                raise
-            finally:  # a cancellation or a fault in our own code says nothing of the provider
-                self._circuits.settle(message, entry, sound)
-        return receipt
+        await self._place()
+        self._count(1)
+        try:
+            return await self._through(message, insist)
+        finally:
+            self._count(-1)
+            self._room.release()
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """A turn and a place among the requests under way, both within `patience`."""
+    async def _place(self) -> None:
+        """Take a turn and a place among the requests under way, both within `patience`."""
         waited = self._rate.turn(self._clock(), self._patience)
         if waited:
             await self._sleep(waited)
@@ -112,12 +104,21 @@ class Guarded:
                 await self._room.acquire()  # at once: nobody waits
         except TimeoutError:
             raise SendError(ErrorClass.THROTTLED, "no-room") from None
-        self._count(1)
+
+    async def _through(self, message: Message, insist: bool) -> Receipt:
+        """Past the breaker, which learns what comes of it."""
+        entry, sound = self._circuits.enter(message, insist=insist), None
+        if entry is None:  # it opened, or another message probes, since this one began to wait
+            raise _open()
         try:
-            yield
-        finally:
-            self._count(-1)
-            self._room.release()
+            receipt = await self._in_time(message)
+            sound = True
+        except SendError as error:
+            sound = False if error.error in PROVIDER_FAULTS else None
+            raise
+        finally:  # a cancellation or a fault in our own code says nothing of the provider
+            self._circuits.settle(message, entry, sound)
+        return receipt
 
     async def _in_time(self, message: Message) -> Receipt:
         try:

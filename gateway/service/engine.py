@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from channels.contract import Channel, ErrorClass, Message, SendError
-from channels.wording import Brief, word
+from channels.contract import Channel, ErrorClass
 from gateway.core import machine
 from gateway.core.keys import Unopenable
-from gateway.core.machine import Accepted, Changed, Delivered, Effect, Event, Failed, Send
+from gateway.core.machine import Changed, Effect, Event, Failed, Send
 from gateway.core.model import Attempt, Verification
-from gateway.service import limiting, record, spending, suppressions, suspicion, trial, unpriced
+from gateway.service import limiting, messages, record, spending, suppressions, suspicion, unpriced
 from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
-from gateway.store.document import Secrets, Stored, pack_body, unpack_secrets
+from gateway.store.document import Secrets, Stored, pack_body
 from gateway.store.steps import Capped, Change, Committed, Conflict, Counter, Spend, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
 from policies.rules.spend import REFUSAL
@@ -55,6 +53,7 @@ class Engine:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._tasks: dict[asyncio.Task[None], str] = {}
+        self._carried: dict[str, int] = {}  # how many of those a verification has
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
         self._draining = False
         self.unpriced = unpriced.Agenda()
@@ -81,7 +80,8 @@ class Engine:
         """Send this attempt, and whatever its failure leads to, in the background. `since` is the store's `elapsed` at
         which it was asked to write the attempt down: the lease counts from then, or later."""
         task = asyncio.create_task(self._carry(stored, attempt, since, secrets))
-        self._tasks[task] = stored.verification.id
+        self._tasks[task] = verification = stored.verification.id
+        self._carried[verification] = self._carried.get(verification, 0) + 1
         task.add_done_callback(self._done)
 
     async def settled(self, verification: str, wait: float) -> Verification | None:
@@ -202,7 +202,7 @@ class Engine:
         """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed
         it has set the timer anew, and may be sending already. Nothing either while this very process is still writing
         down what became of its send: the claim was then a longer lease."""
-        if stored.verification.id in self._tasks.values():
+        if stored.verification.id in self._carried:
             return
         before, now, since = stored.verification, self._setup.store.now(), self._setup.store.elapsed()
         event: Event = machine.Due()
@@ -282,7 +282,9 @@ class Engine:
             if self._too_late(since):
                 self._lost(stored.verification)
                 return
-            event = await self._send(stored, next_attempt, secrets or self.secrets(stored))
+            event = await messages.sent(
+                self._setup, stored, next_attempt, secrets or messages.opened(self._setup, stored)
+            )
             turned = await self._written(stored, event)
             stored, next_attempt, since = turned.stored, turned.send, turned.since
             if self._draining and next_attempt:
@@ -305,77 +307,6 @@ class Engine:
             except (Unavailable, Contended):
                 await asyncio.sleep(_STORE_PAUSE)
         return await self.turn(stored, event)
-
-    async def _send(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Event:
-        setup = self._setup
-        if stored.verification.shadow:
-            return await suspicion.pretended(setup, attempt)
-        if trial.carried(setup, attempt.provider):
-            return Delivered(attempt.number)
-        carrier = setup.carriers.get(attempt.provider)
-        if carrier is None:  # taken out of the configuration since the verification began
-            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "not-configured", unsent=True)
-        if attempt.provider in setup.switches.off:
-            return Failed(attempt.number, ErrorClass.PROVIDER_DOWN, "switched-off", unsent=True)
-        began = time.perf_counter()
-        try:
-            message = self.message(stored, attempt, secrets)
-            receipt = await carrier.send(message, insist=self._nowhere_else(stored, attempt, message))
-        except SendError as error:
-            return Failed(attempt.number, error.error, error.vendor_code, unsent=not error.ambiguous)
-        except Exception as error:  # noqa: BLE001 - a fault in one provider's code must not strand a verification
-            setup.log.error("provider.fault", provider=attempt.provider, fault=type(error).__name__)
-            return Failed(attempt.number, ErrorClass.UNKNOWN, type(error).__name__)
-        finally:
-            setup.metrics.provider(attempt.provider, attempt.channel, time.perf_counter() - began)
-        return Accepted(attempt.number, receipt.message_id, receipt.cost)
-
-    def _nowhere_else(self, stored: Stored, attempt: Attempt, message: Message) -> bool:
-        """Whether the breakers of all the step's providers are open that are not switched off. Then nobody is better
-        than anybody: the order stays as it is, and each is tried. One guard alone can't see that."""
-        providers = stored.verification.steps[attempt.step].providers
-        off = self._setup.switches.off
-        carriers = (self._setup.carriers.get(provider) for provider in providers if provider not in off)
-        return all(carrier.refuses(message) for carrier in carriers if carrier)
-
-    def secrets(self, stored: Stored) -> Secrets:
-        """The code and the destinations. Raises Unopenable, as it does for a verification that has ended."""
-        if stored.sealed is None:
-            raise Unopenable
-        return unpack_secrets(self._setup.keys.open(stored.key_id, stored.verification.id, stored.sealed))
-
-    def message(self, stored: Stored, attempt: Attempt, secrets: Secrets) -> Message:
-        """The message of one attempt, worded."""
-        setup, v = self._setup, stored.verification
-        app = setup.apps.get(v.app)
-        left = max(1, round((v.expires_at - setup.store.now()) / 1000))
-        brief = Brief(
-            brand=app.brand if app else v.app,
-            locale=stored.locale,
-            expires_in=left,
-            purpose=v.purpose,
-            context=secrets.context or {},
-            domain=secrets.domain,
-            app_hash=secrets.app_hash,
-            max_segments=setup.segments.get(attempt.channel, 1),
-            templates=app.templates if app else {},
-        )
-        channel = Channel(attempt.channel)
-        token = setup.keys.token(v.id, attempt.number, attempt.provider)
-        callback = f"{setup.callback_base}/callbacks/{attempt.provider}/{token}"
-        return Message(
-            channel=channel,
-            to=secrets.email if channel is Channel.EMAIL else secrets.phone,
-            code=secrets.code,
-            wording=word(channel, secrets.code, brief),
-            reference=f"{v.id}.{attempt.number}",
-            lifetime=left,
-            sender=v.steps[attempt.step].sender or None,
-            callback_url=callback,
-            token=token,
-            answer_url=f"{callback}?answer=1",
-            country=v.country,
-        )
 
     async def _commit(
         self,
@@ -426,6 +357,8 @@ class Engine:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         verification = self._tasks.pop(task)
+        if others := self._carried.pop(verification) - 1:
+            self._carried[verification] = others
         if task.cancelled():
             return
         error = task.exception()

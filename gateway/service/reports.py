@@ -34,6 +34,7 @@ from channels.contract import (
 )
 from gateway.core import machine
 from gateway.core.keys import Callee, Unopenable
+from gateway.service import messages
 from gateway.service.engine import Contended, Engine
 from gateway.service.requests import NotFound, Overloaded, Refused
 from gateway.service.setup import Carrier, Setup
@@ -145,7 +146,7 @@ class Reports:
             return carrier.answer(None)
         attempt = stored.verification.attempts[callee.attempt - 1]
         try:
-            return carrier.answer(self._engine.message(stored, attempt, self._engine.secrets(stored)))
+            return carrier.answer(messages.worded(self._setup, stored, attempt, messages.opened(self._setup, stored)))
         except Unopenable:
             return carrier.answer(None)
 

@@ -9,7 +9,18 @@ from typing import Any
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.service import drafting, lists, ordering, record, spending, suppressions, suspicion, traffic, vigilance
+from gateway.service import (
+    drafting,
+    lists,
+    messages,
+    ordering,
+    record,
+    spending,
+    suppressions,
+    suspicion,
+    traffic,
+    vigilance,
+)
 from gateway.service.drafting import Draft
 from gateway.service.engine import Engine
 from gateway.service.limiting import limited
@@ -237,7 +248,7 @@ class Verifications:
         if channel is not None and channel not in {step.channel for step in v.steps}:
             raise Denied("no_channel", "channels", "This verification can't use that channel.")
         try:
-            reseal = drafting.reseal(self._setup, v, self._engine.secrets(stored)) if v.resend_new else None
+            reseal = drafting.reseal(self._setup, v, messages.opened(self._setup, stored)) if v.resend_new else None
             turned = await self._engine.turn(stored, machine.Resent(channel), by_person=True, reseal=reseal)
         except (machine.Unreachable, Unopenable):
             self._refuse_early(v)

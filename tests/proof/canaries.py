@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from channels.contract import Channel, ErrorClass, InboundText, SendError
+from gateway.service import messages
 from gateway.service.requests import Check, Start, understood
 from tests.support.canary import Canary
 from tests.support.world import World
@@ -85,7 +86,7 @@ async def tell(world: World) -> list[str]:
     said.append(repr(await world.store.read(open_.id)))
     await world.check(v, CODE, context={"payee": PAYEE}, phone=PHONE, email=EMAIL)
     said += [repr(Start(app="shop", **both)), repr(Check("shop", v.id, CODE, phone=PHONE))]
-    said.append(repr(world.engine.secrets((await world.store.read(open_.id))[0])))
+    said.append(repr(messages.opened(world.setup, (await world.store.read(open_.id))[0])))
     await _opt_outs(world, said)
     return said
 
