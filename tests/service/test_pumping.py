@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from tests.support.world import World
 
 Worlds = Callable[..., World]
 MOST = 60
-"""Messages that a pump may get out of the default preset."""
+"""Starts that a pump may get out of the default preset, and so messages by each channel."""
 
 
 CONVERSION = ("prefix-conversion", "range-conversion", "country-conversion")
@@ -78,6 +79,43 @@ PUMPS = {
 async def test_a_pump_is_stopped_within_sixty_messages(worlds: Worlds, name: str, channel: str) -> None:
     numbers, every = PUMPS[name]
     assert await pumped(worlds(policies=preset(channel)), numbers(), every, 150) <= MOST
+
+
+@pytest.mark.parametrize("every", [1.0, 20.0])
+async def test_the_whole_fallback_sends_a_pump_no_more_than_sixty_by_each_channel(worlds: Worlds, every: float) -> None:
+    """A start is judged and not each of its messages: what costs something here are two of them, an SMS and a call."""
+    raw = preset()
+    del raw["default"]["fallback"]
+    world, numbers = worlds(policies=raw), anywhere()
+    for number in range(100):
+        with suppress(Denied):
+            await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1")
+        await world.settle()
+        await world.after(every)
+    for _ in range(5):
+        await world.after(45)
+    by_channel = Counter(str(message.channel) for message in world.sent)
+    assert set(by_channel) == {"sms", "whatsapp", "voice"}
+    assert max(by_channel.values()) <= MOST
+
+
+async def test_a_pump_that_asks_again_gets_more_for_each_start_and_no_more_starts(worlds: Worlds) -> None:
+    """Resends are not judged either: the limit of each destination is what bounds them."""
+    world, numbers = worlds(policies=preset()), anywhere()
+    begun = []
+    for number in range(70):
+        with suppress(Denied):
+            begun.append((await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1")).verification)
+        await world.settle()
+        world.clock.forward(1)
+    for _ in range(8):
+        world.clock.forward(31)
+        for v in begun:
+            with suppress(Limited):
+                await world.verifications.resend("shop", v.id, None)
+        await world.settle()
+    assert len(begun) <= MOST
+    assert len(world.sent) == 5 * len(begun)
 
 
 async def test_without_its_rules_a_pump_would_not_be_stopped(worlds: Worlds) -> None:
