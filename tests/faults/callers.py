@@ -55,11 +55,12 @@ class Callers:
         number = next(self._phones) % 10_000
         key = f"start-{number}-{time.time_ns()}"
         phone = f"+1415555{number:04d}"
-        id_ = await self._insist("start", {"to": {"phone": phone}}, key, to=phone)
+        wanted = {"to": {"phone": phone}, **({"purpose": "dear"} if self._random.random() < 0.2 else {})}
+        id_ = await self._insist("start", wanted, key, to=phone)
         if not id_:
             return
         if self._random.random() < 0.2:  # a proxy that repeats what was answered
-            await self._ask("start", {"to": {"phone": phone}}, key, to=phone)
+            await self._ask("start", wanted, key, to=phone)
         deeds = (self._right, self._right, self._twice, self._mistype, self._resend, self._cancel, self._leave)
         await self._random.choice(deeds)(id_)
 

@@ -36,30 +36,30 @@ async def a_gateway_stopped(fleet: Fleet) -> None:
 async def the_store_killed(fleet: Fleet) -> None:
     for pause in (0.05, 0.6):
         await asyncio.sleep(0.4)
-        await asyncio.to_thread(fleet.server.kill)
+        await asyncio.to_thread(fleet.store.there.kill)
         await asyncio.sleep(pause)
-        await asyncio.to_thread(fleet.server.start)
+        await asyncio.to_thread(fleet.store.there.start)
 
 
 async def the_store_stopped(fleet: Fleet) -> None:
     """Its connections stay open, and it says nothing: for less time than a call may take, and for more."""
     for pause in (0.7, 2.0):
         await asyncio.sleep(0.3)
-        fleet.server.freeze()
+        fleet.store.there.freeze()
         await asyncio.sleep(pause)
-        fleet.server.thaw()
+        fleet.store.there.thaw()
 
 
 async def scripts_forgotten(fleet: Fleet) -> None:
     for _ in range(60):
-        await asyncio.to_thread(fleet.server.say, "SCRIPT", "FLUSH")
+        await asyncio.to_thread(fleet.store.there.say, "SCRIPT", "FLUSH")
         await asyncio.sleep(0.01)
 
 
 async def clients_paused(fleet: Fleet) -> None:
     """As an operator does for a failover by hand."""
     for length, which in (("500", "ALL"), ("1500", "WRITE")):
-        await asyncio.to_thread(fleet.server.say, "CLIENT", "PAUSE", length, which)
+        await asyncio.to_thread(fleet.store.there.say, "CLIENT", "PAUSE", length, which)
         await asyncio.sleep(int(length) / 1000 + 0.3)
 
 

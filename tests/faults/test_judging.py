@@ -7,18 +7,19 @@ from typing import Any
 
 import pytest
 
-from gateway.core.model import Attempt, AttemptStatus, Status, Verification
+from gateway.core.model import Attempt, AttemptStatus, Purse, Status, Verification
 from gateway.store.document import Stored, pack
 from policies.model import Step
 from tests.faults.judging import RULES, broken
 from tests.simulation.history import Event, History, Kept
 
 V, TO = "ver_one", "+14155550123"
+PRICE = 10_000
 
 
 def kept(**fields: Any) -> Kept:
     """A verification whose message is out and whose code nobody has tried."""
-    sent = Attempt(1, 0, "sms", "own", fields.pop("last", AttemptStatus.SENT), 1_000, 1_000)
+    sent = Attempt(1, 0, "sms", "own", fields.pop("last", AttemptStatus.SENT), 1_000, 1_000, held=PRICE)
     timer, sealed = fields.pop("timer", 9_000), fields.pop("sealed", b"secret")
     v = Verification(
         id=V,
@@ -35,6 +36,7 @@ def kept(**fields: Any) -> Kept:
         resend_at=0,
         checks_used=0,
         checks_max=4,
+        purses=(Purse("purse", "cap", 2 * PRICE, 1 << 60, False),),
     )
     ends = ["canceled"] if v.status is Status.CANCELED else []
     journal = b"".join(pack([0, name]) for name in ("created", "queued", *ends))
@@ -50,12 +52,16 @@ def started(**outcome: Any) -> list[Event]:
     ]
 
 
-SENT = Event(1_020, "send", {"ref": f"{V}.1", "code": "482913", "process": "g1", "to": TO})
+SENT = Event(1_020, "send", {"ref": f"{V}.1", "code": "482913", "process": "g1", "to": TO, "price": PRICE})
+TAKEN = Event(1_020, "taken", {"ref": f"{V}.1", "process": "g1", "price": PRICE, "billed": PRICE})
 UNANSWERED = {"what": "unknown", "answer": None, "status": None, "seconds": 2.5}
 
 
 def history(events: list[Event], keeping: Kept | None = None) -> History:
-    return History(lambda: 0, sorted(events, key=lambda event: event.at), {V: keeping or kept()})
+    """With as much in the purse as every message costs, also one that went out again."""
+    spent = PRICE * max(1, sum(event.what == "send" for event in events))
+    in_order = sorted(events, key=lambda event: event.at)
+    return History(lambda: 0, in_order, {V: keeping or kept()}, purses={"purse": spent})
 
 
 def test_a_sound_history_breaks_nothing() -> None:
@@ -82,6 +88,17 @@ BAD: dict[str, tuple[str, list[Event], Kept]] = {
 def test_a_planted_history_is_found_by_its_rule(what: str) -> None:
     rule, events, keeping = BAD[what]
     assert {told.partition(":")[0] for told in broken(history([*events, SENT], keeping))} == {rule}
+
+
+def test_money_is_judged_as_in_the_simulation() -> None:
+    def told(found: History) -> set[str]:
+        return {rule.partition(":")[0] for rule in broken(found)}
+
+    sound = history([*started(), SENT, TAKEN])
+    more = [replace(TAKEN, facts={**TAKEN.facts, "ref": f"{V}.{n}"}) for n in (2, 3)]
+    assert told(sound) == set()
+    assert told(replace(sound, events=[*sound.events, *more])) == {"within_the_caps"}
+    assert told(replace(sound, purses={"purse": 0})) == {"the_purses_agree"}
 
 
 def test_who_was_dead_or_stopped_need_not_answer_and_all_others_must() -> None:

@@ -10,7 +10,8 @@ from functools import cached_property
 from gateway.core.model import AttemptStatus, Status
 from gateway.store.document import unpack_journal
 from tests.simulation.history import Event, History
-from tests.simulation.plan import HARD
+from tests.simulation.money import paid_before_it_goes_out, the_purses_agree, within_the_caps
+from tests.simulation.plan import EMAIL, HARD
 
 LONGEST_SUSPENSION = 60_000
 
@@ -136,9 +137,9 @@ def few_wrong(case: Case) -> Iterator[str]:
     forgiven = set()
     for id_, start in case.acknowledged.items():
         wrong, approved = len(case.answered(id_, "wrong")), len(case.answered(id_, "approved"))
-        by_target[start.asked.to] += wrong
+        by_target[to := _counted_by(case, id_, start)] += wrong
         if approved or _status(case, id_) is Status.APPROVED:
-            forgiven.add(start.asked.to)
+            forgiven.add(to)
         if wrong >= case.terms.checks:
             yield f"{id_}: {wrong} codes were called wrong, of {case.terms.checks} checks"
         kept = case.history.kept.get(id_)
@@ -148,6 +149,13 @@ def few_wrong(case: Case) -> Iterator[str]:
     for to, wrong in by_target.items():
         if to not in forgiven and wrong > case.terms.guesses:
             yield f"{to}: {wrong} wrong codes were looked at"
+
+
+def _counted_by(case: Case, id_: str, start: Call) -> str:
+    """The address that its guesses and messages count for: another one where a cap let only what is free go on."""
+    kept = case.history.kept.get(id_)
+    by_email = kept is not None and kept.stored.verification.attempts[0].channel == "email"
+    return EMAIL if by_email else str(start.asked.to)
 
 
 def _status(case: Case, id_: str) -> Status | None:
@@ -247,7 +255,7 @@ def few_sends(case: Case) -> Iterator[str]:
     by_target: Counter[str] = Counter()
     for id_, start in case.acknowledged.items():
         attempts = _attempts(case, id_)
-        by_target[start.asked.to] += attempts
+        by_target[_counted_by(case, id_, start)] += attempts
         asked = sum(1 for call in case.of("resend") if call.asked.id == id_)
         if attempts > case.terms.ways * (1 + asked):
             yield f"{id_} led to {attempts} messages, with {asked} resends asked for"
@@ -306,6 +314,9 @@ RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     few_sends,
     an_end_is_for_ever,
     the_journal_agrees,
+    within_the_caps,
+    paid_before_it_goes_out,
+    the_purses_agree,
     no_surprise,
 )
 

@@ -50,6 +50,7 @@ class History:
     events: list[Event] = field(default_factory=list)
     kept: dict[str, Kept] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)  # exceptions that nobody caught, errors that were logged
+    purses: dict[str, int] = field(default_factory=dict)  # what was spent in the end, by the purse's key
 
     def add(self, what: str, **facts: Any) -> Event:
         event = Event(self.clock(), what, facts)
@@ -62,4 +63,5 @@ class History:
     def digest(self) -> str:
         """A hash of everything: equal for equal runs."""
         lines = [*map(str, self.events), *(f"{id_} {kept}" for id_, kept in sorted(self.kept.items())), *self.faults]
+        lines += [f"{key} {spent}" for key, spent in sorted(self.purses.items())]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

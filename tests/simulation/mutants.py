@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from gateway.core.machine import Failed
 from gateway.core.model import Attempt
 from gateway.service.engine import Engine
 from gateway.store import valkey
 from gateway.store.document import Stored
+from gateway.store.steps import Committed, Paid, Spend
 from tests.proof.planted import LUA, TriesAgain
 
 if TYPE_CHECKING:
@@ -80,6 +82,37 @@ async def _counts_nothing(self: Engine, stored: Stored, turn: Any, now: int, _co
     return await Engine._commit(self, stored, turn, now, (), *rest)
 
 
+async def _reserves_later(
+    self: Engine, stored: Stored, turn: Any, now: int, counters: Any, reseal: Any, spend: Spend | None
+) -> Any:
+    """Queues a message, and pays for it when there is time."""
+    late = spend if spend and spend.reserve else None
+    done = await Engine._commit(self, stored, turn, now, counters, reseal, None if late else spend)
+    if late and isinstance(done, Committed):
+        self._later = asyncio.create_task(_paid(self, late))  # type: ignore[attr-defined]
+        return done._replace(paid=Paid((0,) * len(late.purses)))
+    return done
+
+
+async def _paid(engine: Engine, spend: Spend) -> None:
+    await asyncio.sleep(0.1)
+    store: Any = engine._setup.store
+    for purse in spend.purses:
+        await store._calls.ask("HINCRBY", purse.key, "s", spend.reserve + spend.change)
+
+
+async def _gives_back_what_is_unknown(self: Engine, stored: Stored, attempt: Attempt, secrets: Any) -> Any:
+    """Takes every failure for a message that nobody has."""
+    event = await Engine._send(self, stored, attempt, secrets)
+    return replace(event, unsent=True) if isinstance(event, Failed) else event
+
+
+async def _again_for_nothing(self: Engine, stored: Stored, attempt: Attempt, now: int, since: float) -> None:
+    """Takes a message over as if the first try could not have gone out."""
+    await Engine._again(self, stored, attempt._replace(held=0), now, since)
+
+
+_PAY = "pay(args.spend, slice(KEYS, 3 + #args.groups + #args.looks + #args.marks))"
 MUTANTS: Mapping[str, Mutant] = {
     "none": Mutant(),
     "claim pops the timer": Mutant(LUA["pops"]),
@@ -109,5 +142,24 @@ MUTANTS: Mapping[str, Mutant] = {
     "the fallback does not count": Mutant(bend=_engine("_commit", _counts_nothing)),
     "a message is taken over unasked": Mutant(bend=_engine("_again", _sends_again)),
     "a lease is trusted for ever": Mutant(bend=_engine("_too_late", lambda self, since: False)),
+    "caps are not looked at": Mutant(
+        script=("prelude", "if spent + spend[1] + spend[2] > cap[1] then return i end", "")
+    ),
+    "what is given back is given back twice": Mutant(
+        script=("prelude", "'s', spend[1] + spend[2])", "'s', spend[1] + spend[2] + math.min(0, spend[2]))")
+    ),
+    "a start reserves nothing": Mutant(
+        script=("prelude", "'s', spend[1] + spend[2])", "'s', args.doc and 0 or spend[1] + spend[2])")
+    ),
+    "a commit pays before it wins": Mutant(
+        script=(
+            "commit",
+            "if doc.v ~= args.v then return",
+            f"{_PAY}\nif doc.v ~= args.v then return",
+        )
+    ),
+    "a fallback is paid when it has gone out": Mutant(bend=_engine("_commit", _reserves_later)),
+    "what nobody knows is given back": Mutant(bend=_engine("_send", _gives_back_what_is_unknown)),
+    "what is sent again is not paid again": Mutant(bend=_engine("_again", _again_for_nothing)),
     "nobody looks for lost timers": Mutant(bend=lambda process: setattr(process.worker, "_sweep_at", float("inf"))),
 }

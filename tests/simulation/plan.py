@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from gateway.core.machine import Pace
+from policies.money import Tariff
 
 FAULTS: Mapping[str, float] = {
     # how likely each is wherever it can strike
@@ -33,6 +34,15 @@ PHONES = ("+14155550123", "+447400123456")
 EMAIL = "ana@example.org"
 GUESSES, SENDS = 3, 8
 """What one destination may have in a run: failed checks, and messages. No window of these ends within a run."""
+CARRIERS = ("one", "two")
+TARIFF = Tariff(
+    prices={
+        (name, channel): {"": price}
+        for channel, prices in {"sms": (8_000, 9_000), "voice": (20_000, 14_000)}.items()
+        for name, price in zip(CARRIERS, prices, strict=True)
+    }
+)
+"""In millionths of a dollar. Email costs nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,16 @@ POLICIES = 24
 """Policies are costly to compile, so runs share them."""
 
 
+def _caps(random: Random) -> dict[str, Any]:
+    """None, or one or two that a few messages use up. An hour ends in the middle of some runs."""
+    caps = {
+        "day": {"per": "everything", "window": "day", "amount": f"{random.choice((0.03, 0.06, 0.09))} USD"},
+        "hour": {"per": "app", "window": "hour", "amount": f"{random.choice((0.02, 0.05))} USD"},
+    }
+    kept = random.sample(sorted(caps), random.choice((0, 1, 1, 2)))
+    return {name: {**caps[name], "then": random.choice(("refuse", "refuse", "free"))} for name in kept}
+
+
 def policy(number: int) -> dict[str, Any]:
     """One policy: short lives, so that a run ends soon, and limits that are reached."""
     random = Random(f"policy {number}")  # noqa: S311
@@ -106,4 +126,5 @@ def policy(number: int) -> dict[str, Any]:
         },
         "countries": {"allow": ["US", "GB"]},
         "fallback": [{"channel": channel, "wait": f"{random.randrange(3, 15)}s"} for channel in chain],
+        "spend": {"caps": _caps(random)},
     }

@@ -14,7 +14,7 @@ from gateway.store.steps import Unavailable
 from gateway.store.valkey import Store
 from gateway.store.wire import Away, Fault, Late
 from gateway.worker import Worker
-from tests.simulation.plan import SLOWEST
+from tests.simulation.plan import CARRIERS, SLOWEST, TARIFF
 from tests.simulation.vendor import Vendor
 from tests.simulation.wire import Direct
 
@@ -57,9 +57,10 @@ class Process:
             log=Log(self),
             apps={"shop": App("shop", "Shop", {"*": "default"})},
             policies={"default": world.policy},
-            carriers={vendor: Vendor(self, vendor) for vendor in ("one", "two")},
+            carriers={vendor: Vendor(self, vendor) for vendor in CARRIERS},
             callback_base="https://otp.example",
             pace=world.plan.pace,
+            tariff=TARIFF,
         )
         self.engine = Engine(self.setup)
         self.verifications = Verifications(self.setup, self.engine)
@@ -132,6 +133,7 @@ class FaultyStore(Store):
         world = process.world
         super().__init__(Direct(world.lab.wire), prefix=PREFIX, clock=world.store_time, own=process.own_time)
         self._process = process
+        self._offset = world.store_time() - self.elapsed()  # its host's clock is right when it starts
 
     def now(self) -> int:
         return int(self.elapsed() + self._offset)

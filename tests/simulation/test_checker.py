@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.model import Attempt, AttemptStatus, Status, Verification
+from gateway.core.model import Attempt, AttemptStatus, Purse, Status, Verification
 from gateway.store.document import Stored, pack
 from policies.model import Step
 from tests.simulation.checker import RULES, Terms, broken
@@ -17,6 +17,8 @@ from tests.simulation.history import Event, History, Kept
 TERMS = Terms(checks=3, guesses=4, sends=3, ways=2, lease=10_000, patience=20_000, calm=0, new_codes=False)
 V, TO = "ver_one", "+14155550123"
 QUEUED, SENT = AttemptStatus.QUEUED, AttemptStatus.SENT
+PRICE = 8_000
+PURSE = Purse("purse", "day", 2 * PRICE, 1 << 60, False)
 
 
 def journal(*names: str) -> bytes:
@@ -25,7 +27,8 @@ def journal(*names: str) -> bytes:
 
 def kept(ended: int = 60_000, attempts: int = 2, last: AttemptStatus = SENT, told: bytes = b"", **fields: Any) -> Kept:
     """One approved verification with two messages, as the store has it."""
-    messages = tuple(Attempt(n + 1, 0, "sms", "one", SENT, 1_000, 1_000) for n in range(attempts - 1))
+    held = fields.pop("held", PRICE)
+    messages = tuple(Attempt(n + 1, 0, "sms", "one", SENT, 1_000, 1_000, held=PRICE) for n in range(attempts - 1))
     status = fields.pop("status", Status.APPROVED)
     v = Verification(
         id=V,
@@ -36,7 +39,8 @@ def kept(ended: int = 60_000, attempts: int = 2, last: AttemptStatus = SENT, tol
         revision="r",
         status=status,
         steps=(Step("sms", ("one", "two"), 5_000),),
-        attempts=(*messages, Attempt(attempts, 0, "sms", "two", last, 20_000, 20_000)),
+        attempts=(*messages, Attempt(attempts, 0, "sms", "two", last, 20_000, 20_000, held=held)),
+        purses=(PURSE,),
         created_at=0,
         expires_at=90_000,
         resend_at=0,
@@ -56,8 +60,15 @@ def started(op: str = "p.1", key: str | None = None, answer: str = V) -> list[Ev
     ]
 
 
-def sent(at: int, number: int, process: str = "p1", code: str = "482913") -> Event:
-    return Event(at, "send", {"ref": f"{V}.{number}", "code": code, "process": process, "to": TO})
+def sent(at: int, number: int, process: str = "p1", code: str = "482913", paid: int = -1) -> Event:
+    """With as much in the purse as there must be, or with so much as is said."""
+    facts = {"code": code, "process": process, "to": TO, "price": PRICE}
+    held = PRICE * (number + (at not in (20, 20_000))) if paid < 0 else paid
+    return Event(at, "send", {"ref": f"{V}.{number}", **facts, "purses": {"purse": held}})
+
+
+def taken(number: int, price: int = PRICE, billed: int = PRICE) -> Event:
+    return Event(20_100, "taken", {"ref": f"{V}.{number}", "price": price, "billed": billed})
 
 
 def asked(at: int, what: str, answer: Any, **facts: Any) -> list[Event]:
@@ -71,8 +82,8 @@ def checked(at: int, answer: str, code: str = "482913", key: str | None = None) 
 
 def sound() -> History:
     """One start, two messages, one wrong and one right code."""
-    events = [*started(), sent(20, 1), sent(20_000, 2), *checked(40_000, "wrong", "000000")]
-    return History(lambda: 0, [*events, *checked(60_000, "approved")], {V: kept()})
+    events = [*started(), sent(20, 1), sent(20_000, 2), taken(1), taken(2), *checked(40_000, "wrong", "000000")]
+    return History(lambda: 0, [*events, *checked(60_000, "approved")], {V: kept()}, purses={"purse": 2 * PRICE})
 
 
 def with_events(*more: Event) -> History:
@@ -136,6 +147,14 @@ BAD: dict[str, tuple[str, Callable[[], History]]] = {
         "the_journal_agrees",
         lambda: with_kept(told=journal("created", "queued", "queued", "approved", "expired")),
     ),
+    "more than the cap": ("within_the_caps", lambda: with_events(taken(3))),
+    "a message before it is paid": ("paid_before_it_goes_out", lambda: with_events(sent(20_000, 2, paid=PRICE))),
+    "a message that is not paid again": (
+        "paid_before_it_goes_out",
+        lambda: with_events(Event(20_500, "kill", {"process": "p1"}), sent(31_000, 2, "p2", paid=2 * PRICE)),
+    ),
+    "given back twice": ("the_purses_agree", lambda: replace(sound(), purses={"purse": PRICE})),
+    "never given back": ("the_purses_agree", lambda: with_kept(held=0)),
     "an exception that nobody caught": ("no_surprise", lambda: replace(sound(), faults=["KeyError"])),
 }
 
@@ -156,7 +175,15 @@ def test_every_rule_has_a_history_that_breaks_it() -> None:
 
 def test_what_a_lost_lease_explains_is_no_fault() -> None:
     killed = with_events(Event(20_500, "kill", {"process": "p1"}), sent(31_000, 2, "p2"))
-    assert broken(killed, TERMS) == []
+    assert broken(replace(killed, purses={"purse": 3 * PRICE}), TERMS) == []
+    assert "the_purses_agree" in broken(killed, TERMS)[0], "what is sent twice is paid twice"
+
+
+def test_what_turns_out_dearer_and_what_a_crash_left_over_come_on_top_of_a_cap() -> None:
+    dearer = replace(with_kept(held=3 * PRICE), purses={"purse": 4 * PRICE})
+    assert broken(replace(dearer, events=[*dearer.events, taken(2, billed=3 * PRICE)]), TERMS) == []
+    crashed = with_events(Event(20_500, "kill", {"process": "p1"}))
+    assert broken(replace(crashed, purses={"purse": 3 * PRICE}), TERMS) == []
 
 
 def test_a_code_that_a_resend_replaced_is_no_longer_right() -> None:

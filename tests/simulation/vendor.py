@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from channels.contract import Callback, ErrorClass, Message, Receipt, SendError
+from channels.contract import Callback, Cost, ErrorClass, Message, Outcome, Receipt, SendError
 from gateway.service.requests import Refused
 from gateway.store.steps import Unavailable
+from tests.simulation.plan import TARIFF
 from tests.support.world import FakeCarrier
 
 if TYPE_CHECKING:
@@ -36,13 +38,31 @@ class Vendor(FakeCarrier):
 
     async def send(self, message: Message, *, insist: bool = False) -> Receipt:
         await self._process.cross("before", "send")
-        world = self._process.world
-        world.history.add("send", ref=message.reference, code=message.code, process=self._process.name, to=message.to)
+        price, purses = TARIFF.price(self.name, message.channel, "") or 0, self._process.world.purses()
+        self._note("send", message, code=message.code, to=message.to, price=price, purses=purses)
         await self._answered(message)
-        world.inbox.setdefault(message.reference.rpartition(".")[0], []).append(message.code)
-        world.spawn(report_all(world, message, self._random))
+        cost = self._take(message)
         await self._process.cross("after", "send")
-        return Receipt(f"{self.name}-{message.reference}")
+        return Receipt(f"{self.name}-{message.reference}", cost if self._random.random() < 0.4 else None)
+
+    def read(self, callback: Callback) -> Outcome:
+        """A report may name a price, after a semicolon."""
+        body, _, cost = callback.body.decode().partition(";")
+        (report,) = super().read(replace(callback, body=body.encode())).reports
+        return Outcome((replace(report, cost=Cost(int(cost), "USD")),)) if cost else Outcome((report,))
+
+    def _take(self, message: Message) -> Cost:
+        """The message is the vendor's now, which will bill it: mostly as its list says. Free stays free."""
+        world, price = self._process.world, TARIFF.price(self.name, message.channel, "") or 0
+        billed = int(price * self._random.choice((1, 1, 0.5, 1.5)))
+        self._note("taken", message, price=price, billed=billed)
+        world.inbox.setdefault(message.reference.rpartition(".")[0], []).append(message.code)
+        cost = Cost(billed, "USD")
+        world.spawn(report_all(world, message, self._random, cost))
+        return cost
+
+    def _note(self, what: str, message: Message, **facts: object) -> None:
+        self._process.world.history.add(what, ref=message.reference, process=self._process.name, **facts)
 
     async def _answered(self, message: Message) -> None:
         """Takes its time, or fails: once the message is on its way, or before."""
@@ -56,20 +76,20 @@ class Vendor(FakeCarrier):
         if outcome == 0:
             raise SendError(random.choice(ERRORS), "500")
         if outcome == 1:  # it has the message, and the connection breaks
-            world.inbox.setdefault(message.reference.rpartition(".")[0], []).append(message.code)
-            world.spawn(report_all(world, message, random))
+            self._take(message)
             raise SendError(ErrorClass.PROVIDER_DOWN, "deadline", ambiguous=True)
         if outcome == 2:
             raise RuntimeError("a bug in this module")
 
 
-async def report_all(world: World, message: Message, random: Random) -> None:
-    """What the vendor says of one message: mostly that it was delivered."""
+async def report_all(world: World, message: Message, random: Random, cost: Cost) -> None:
+    """What the vendor says of one message: mostly that it was delivered, and sometimes what it cost."""
+    priced = f";{cost.micros}" if random.random() < 0.4 else ""
     if not world.strikes("report", random):
         await asyncio.sleep(random.uniform(0, 2))
-        await report(world, message, "delivered", random)
+        await report(world, message, f"delivered{priced}", random)
         return
-    kinds = ("delivered", "failed:temporary", "failed:no_channel", "progress", "forged")
+    kinds = ("delivered", f"delivered{priced}", "failed:temporary", f"failed:no_channel{priced}", "progress", "forged")
     reports = [random.choice(kinds) for _ in range(random.randrange(4))]  # none at all is one of the ways
     random.shuffle(again := [*reports, *(kind for kind in reports if random.random() < 0.3)])
     for kind in again:

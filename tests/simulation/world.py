@@ -24,19 +24,18 @@ from tests.simulation.history import History, Kept
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.mutants import Mutant
 from tests.simulation.person import Person
-from tests.simulation.plan import GUESSES, SENDS, Plan, policy
+from tests.simulation.plan import CARRIERS, GUESSES, SENDS, TARIFF, Plan, policy
 from tests.simulation.process import PREFIX, Process
 from tests.simulation.wire import Wire
 from tests.support.world import compile_policies
 
 T = TypeVar("T")
-EPOCH = 1_800_000_000_000
-"""The store's time, in ms, when a run begins."""
+EPOCH = 1_799_999_980_000
+"""The store's time, in ms, when a run begins: a little before an hour ends, by which some of what is spent counts."""
 ANSWERED_WITHIN = 30.0
 """Seconds after which whoever asked a process goes away without an answer."""
 STANDS = 60_000
 """The longest, in ms, that a process stands still or is missing once nothing goes wrong any more."""
-CARRIERS = ("one", "two")
 
 
 class Lab:
@@ -52,7 +51,7 @@ class Lab:
 def compiled(number: int) -> Policy:
     """One of the plan's policies."""
     orders = dict.fromkeys((str(channel) for channel in Channel), CARRIERS)
-    return compile_policies({"default": policy(number)}, orders)["default"]
+    return compile_policies({"default": policy(number)}, orders, TARIFF)["default"]
 
 
 @dataclass
@@ -184,6 +183,12 @@ class World:
     def keep(self) -> None:
         """Take down what the store holds."""
         self.history.kept = self.read()
+        self.history.purses = self.purses()
+
+    def purses(self) -> dict[str, int]:
+        """What is spent, by the purse's key."""
+        keys = sorted(self.lab.wire.call("KEYS", f"{PREFIX}:*:p:*")) if self.policy.settings.spend.caps else ()
+        return {key.decode(): int(self.lab.wire.call("HGET", key, "s") or 0) for key in keys}
 
     def read(self) -> dict[str, Kept]:
         """Every verification in the store, with its timer."""

@@ -25,6 +25,10 @@ class Six:
     def url(self) -> str:
         return "redis+cluster://" + ",".join(f"127.0.0.1:{one.port}" for one in self.servers)
 
+    def primaries(self) -> list[Server]:
+        """Who holds slots, by their own word."""
+        return [one for one in self.servers if _held(one)]
+
     def holder(self, tag: str) -> Server:
         """Who holds the slot, by its own word."""
         slot = key_slot(tag.encode())
