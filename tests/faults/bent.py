@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gateway import cli
 from gateway.http import opening
-from gateway.store.steps import Created, Creation, Unavailable
+from gateway.store.steps import Created, Creation, Paid, Unavailable
 from tests.proof import planted
 
 
@@ -18,7 +18,8 @@ class Careless(planted.ReadThenWrite):
         try:
             return await super().create(replace(creation, idempotency=None))
         except Unavailable:
-            return Created(self.now(), ())
+            paid = Paid((0,) * len(creation.spend.purses)) if creation.spend else Paid()
+            return Created(self.now(), (), paid=paid)
 
 
 if __name__ == "__main__":

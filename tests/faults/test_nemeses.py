@@ -65,17 +65,22 @@ async def test_nothing_is_lost_or_doubled_under(sound: Fleet, nemesis: str) -> N
         assert counts["check"] > 20
 
 
-async def found(folder: Path, mistake: str, nemesis: Nemesis) -> set[str]:
-    """The rules that a fleet with a mistake in it breaks."""
+async def breaks(rules: set[str], folder: Path, mistake: str, nemesis: Nemesis) -> bool:
+    """Whether a fleet with a mistake in it breaks these. It has three tries: each strikes at moments of its own."""
+    told: set[str] = set()
     async with fleet(folder, mistake=mistake) as bent:
-        return {told.partition(":")[0] for told in await suffer(bent, nemesis)}
+        for _ in range(3):
+            told |= {fault.partition(":")[0] for fault in await suffer(bent, nemesis)}
+            if told >= rules:
+                return True
+    return False
 
 
 async def test_a_careless_gateway_is_noticed(tmp_path: Path) -> None:
     """One that reads before it writes, takes the store's word for granted, and forgets its callers' keys."""
-    assert await found(tmp_path, "careless", the_store_killed) >= {"one_approval", "nothing_lost", "repeats_agree"}
+    assert await breaks({"one_approval", "nothing_lost", "repeats_agree"}, tmp_path, "careless", the_store_killed)
 
 
 async def test_a_store_that_does_not_fence_is_noticed(tmp_path: Path) -> None:
     """Who stood still writes over what others have done meanwhile."""
-    assert await found(tmp_path, "unfenced", a_gateway_stopped) & {"not_sent_twice", "the_journal_agrees"}
+    assert await breaks({"not_sent_twice"}, tmp_path, "unfenced", a_gateway_stopped)
