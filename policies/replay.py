@@ -151,7 +151,7 @@ class Replay:
             return
         self.found.approved += 1
         for windows, outcome in zip(self._windows, (opened.before, opened.after), strict=True):
-            if outcome:
+            if outcome and not event.both:
                 answered(outcome, windows)
         if opened.lost:
             self.found.refused_approved[opened.lost] += 1

@@ -39,11 +39,13 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A verification ended."""
+    """A verification ended. `both` when messages went to a number and to a mailbox: its code tells of no person at the
+    number then."""
 
     at: int
     id: str
     approved: bool
+    both: bool = False
 
 
 Recorded = Started | Sent | Ended
@@ -60,7 +62,7 @@ def read(line: Mapping[str, Any]) -> Recorded:
             case "message":
                 return Sent(int(line["at"]), line["id"], int(line["step"]), line["by"] == "resend")
             case "end":
-                return Ended(int(line["at"]), line["id"], line["status"] == "approved")
+                return Ended(int(line["at"]), line["id"], line["status"] == "approved", bool(line.get("both", False)))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Unreadable("a field is missing, or is not what it should be") from None
     raise Unreadable("it tells of no event that is known")

@@ -141,5 +141,12 @@ class Verification(NamedTuple):
         return self.status is Status.PENDING
 
     @property
+    def went_to_both(self) -> bool:
+        """Whether messages went to the number and to the mailbox, so that nobody knows where the code was read. What no
+        vendor took went nowhere."""
+        went = [a.channel for a in self.attempts if a.status is not AttemptStatus.FAILED or a.message_id]
+        return Channel.EMAIL in went and any(channel != Channel.EMAIL for channel in went)
+
+    @property
     def checks_left(self) -> int:
         return max(0, self.checks_max - self.checks_used) if self.pending else 0

@@ -137,9 +137,10 @@ def found(setup: Setup, watches: tuple[Watch, ...], fired: Iterable[Fired]) -> N
 
 
 async def typed(setup: Setup, ended: Stored) -> None:
-    """Tell the watches of a verification that was approved. Never raises: it is a hint, and the answer is known."""
+    """Tell the watches of a verification that was approved, unless the code may have been read in a mailbox: whoever
+    pumps has one of his own. Never raises: it is a hint, and the answer is known."""
     v = ended.verification
-    if v.status == "approved":
+    if v.status == "approved" and not v.went_to_both:
         await _credit(setup, v.app, Credit(v.created_at, ended.watched), v.id)
 
 

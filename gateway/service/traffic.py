@@ -55,7 +55,8 @@ def message(setup: Setup, v: Verification, attempt: Attempt, reason: str) -> Non
 def ended(setup: Setup, v: Verification) -> None:
     """A verification's end."""
     if setup.record is not None:
-        setup.record.write({**_head(setup, "end", v.id), "status": str(v.status), "channel": v.current.channel})
+        line = {**_head(setup, "end", v.id), "status": str(v.status), "channel": v.current.channel}
+        setup.record.write({**line, "both": True} if v.went_to_both else line)
 
 
 def _head(setup: Setup, event: str, verification: str) -> dict[str, Any]:

@@ -136,6 +136,45 @@ async def test_a_pump_that_types_some_codes_is_stopped_a_little_later(worlds: Wo
     assert len(world.sent) <= 80
 
 
+def with_email() -> dict[str, Any]:
+    """The preset with an email after the SMS."""
+    policies = preset()
+    policies["default"]["fallback"].append({"channel": "email", "wait": "60s"})
+    return policies
+
+
+async def test_a_pump_that_reads_its_codes_in_a_mailbox_is_stopped_as_well(worlds: Worlds) -> None:
+    """Each SMS earns; then it asks for the code by email, to an address of its own, and types it."""
+    world, numbers = worlds(policies=with_email()), anywhere()
+    for number in range(120):
+        world.clock.forward(31)
+        with suppress(Denied):
+            to = {"phone": next(numbers), "email": f"m{number}@pump.example.org"}
+            v = await world.start(**to, ip=f"2001:db8:{number:x}::1")
+            world.clock.forward(31)
+            await world.verifications.resend("shop", v.id, "email")
+            await world.settle()
+            assert (await world.check(v, world.code(v))).verdict == "approved"
+    assert len([message for message in world.sent if message.channel == "sms"]) <= MOST
+    assert world.metric("otp_blocks_total", event="added") > 0
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_people_who_are_helped_by_email_are_no_pump(worlds: Worlds, failing: bool) -> None:
+    """One in five gets the code by email, since the SMS was slow; or everybody, since no vendor took it."""
+    world, numbers = worlds(policies=with_email()), anywhere()
+    for number in range(120):
+        if failing:
+            refused = SendError(ErrorClass.PROVIDER_DOWN, "down")
+            world.one.scripts, world.two.scripts = [refused], [refused]
+        v = await world.start(phone=next(numbers), email=f"m{number}@example.org", ip=f"2001:db8:{number:x}::1")
+        if not failing and number % 5 == 0:
+            await world.after(61)
+        await world.check(v, world.code(v))
+        world.clock.forward(20)
+    assert world.metric("otp_blocks_total") == 0
+
+
 async def test_a_pump_that_comes_back_after_its_block_gets_less_each_time(worlds: Worlds) -> None:
     world = worlds(policies=preset())
     rounds = [await pumped(world, anywhere(), 30.0, 120)]
