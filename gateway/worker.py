@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
 
 from gateway.service import Engine, Setup
 from gateway.store.document import Stored
 from gateway.store.steps import Claimed, Unavailable
 
+_OVERDUE = 5_000
+"""Milliseconds after which a timer is late because nobody worked, and not because many fell due at once."""
+_STEP = 0.05
+"""Seconds between two looks while such timers are left."""
 _SWEPT = 100
 """Keys that are looked at in one sweep: with one each second, a million in under three hours for every process."""
+
+
+class Recovery:
+    """How many overdue timers may be taken up: so many a second, and no more at once than between a few looks."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._most = max(1.0, 2 * _STEP * rate)
+        self._saved = self._most
+        self._at = 0.0
+
+    def allowed(self, now: float, most: int) -> int:
+        """Of `most`, at `now` in seconds. They count as taken."""
+        self._saved = min(self._most, self._saved + (now - self._at) * self._rate)
+        self._at = now
+        taken = min(most, int(self._saved))
+        self._saved -= taken
+        return taken
 
 
 class Worker:
@@ -17,12 +41,28 @@ class Worker:
     timers too. At most `batch` are taken at once, and no more are claimed while that many are being worked on or this
     process has all the sends under way that it may have.
 
+    After an outage thousands may be due. What has only just fallen due goes first; of the others, `recovery` a second
+    are taken up, so that vendors, checks and starts are not buried under them.
+
     Every `sweep` seconds it also looks at some keys of the store, all of them in turn, for what is pending without a
     timer: no step leaves that behind, so whatever is found was lost by the store, or by a bug of ours.
     """
 
-    def __init__(self, setup: Setup, engine: Engine, *, poll: float = 0.2, batch: int = 64, sweep: float = 1.0) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        engine: Engine,
+        *,
+        poll: float = 0.2,
+        batch: int = 64,
+        recovery: int = 200,
+        sweep: float = 1.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`jitter` gives numbers from 0 to 1, by which processes that began together do not look together for ever."""
         self._setup = setup
+        self._recovery = Recovery(recovery)
+        self._jitter = jitter
         self._engine = engine
         self._poll = poll
         self._batch = batch
@@ -60,7 +100,7 @@ class Worker:
 
     async def tick(self) -> Claimed:
         """One round: claim what is due and act on it, to the end. Raises Unavailable."""
-        claimed = await self._claim(self._batch)
+        claimed = await self._claim(self._batch, 0)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         return claimed
 
@@ -72,17 +112,27 @@ class Worker:
             await asyncio.wait(list(self._tasks), timeout=self._poll)
             return 0
         try:
-            claimed = await self._claim(room)
+            return await self._take(room)
         except Unavailable as fault:
             self._setup.log.warning("store.failed", operation="claim", fault=str(fault))
             return self._poll
         except Exception as fault:  # noqa: BLE001 - whatever it is, the other timers must not wait for ever
             self._setup.log.error("timer.failed", fault=type(fault).__name__)
             return self._poll
+
+    async def _take(self, room: int) -> float:
+        """What has just fallen due, and some of what is left then. Gives back the seconds until the next look."""
+        store = self._setup.store
+        claimed = await self._claim(room, store.now() - _OVERDUE)
+        left = room - len(claimed.due)
+        if claimed.depth and left:
+            allowed = self._recovery.allowed(asyncio.get_running_loop().time(), left)
+            claimed = await self._claim(allowed, 0) if allowed else claimed
         if claimed.depth:
-            return 0
-        until_next = (claimed.next_due - self._setup.store.now()) / 1000 if claimed.next_due else self._poll
-        return min(max(until_next, 0.001), self._poll)
+            return _STEP if left else 0
+        poll = self._poll * (1 - self._jitter() / 4)
+        until_next = (claimed.next_due - store.now()) / 1000 if claimed.next_due else poll
+        return min(max(until_next, 0.001), poll)
 
     async def _sweep_some(self) -> None:
         setup, now = self._setup, asyncio.get_running_loop().time()
@@ -102,9 +152,9 @@ class Worker:
             setup.metrics.orphan()
             setup.log.error("timer.missing", verification=verification)
 
-    async def _claim(self, batch: int) -> Claimed:
+    async def _claim(self, batch: int, since: int) -> Claimed:
         setup = self._setup
-        claimed = await setup.store.claim(setup.pace.lease, batch)
+        claimed = await setup.store.claim(setup.pace.lease, batch, since)
         setup.metrics.timers_due(claimed.depth)
         if claimed.orphans:
             setup.metrics.orphan(claimed.orphans)

@@ -170,6 +170,13 @@ class EngineSettings(_Section):
     )
     poll: Annotated[Duration, within("10ms", "10s")] = _length("200ms", "How often timers are looked for.")
     batch: int = Field(64, ge=1, le=1000, description="Timers taken at once, at the most.")
+    recovery: int = Field(
+        200,
+        ge=1,
+        le=100_000,
+        description="Of the timers that are more than 5 s late, because nobody was there to see to them, each process "
+        "takes up so many in a second. What has just fallen due goes first.",
+    )
     min_useful: Annotated[Duration, within("0s", "10m")] = _length(
         "60s", "A message that would leave less than this of the code's life is not sent."
     )

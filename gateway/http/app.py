@@ -104,7 +104,7 @@ class Gateway:
         self.draining = frame.draining
         self.log = frame.log
         self.engine = wired.engine
-        self.worker = Worker(wired.setup, self.engine, poll=pace.poll / 1000, batch=pace.batch)
+        self.worker = Worker(wired.setup, self.engine, poll=pace.poll / 1000, batch=pace.batch, recovery=pace.recovery)
         self.prices = Prices(wired.setup, self.engine)
         self._frame = frame
         self._retiring: set[asyncio.Task[None]] = set()

@@ -18,7 +18,7 @@ _RESTART: Mapping[str, tuple[str, ...]] = {
     "log": (),
     "store": (),
     "ordering": (),
-    "engine": ("poll", "batch", "drain"),
+    "engine": ("poll", "batch", "recovery", "drain"),
 }
 """What only a start can take over: by section, some of its keys or, with none named, all of them. Beside these, the
 lookup key, which names every counter: another one would forget them all."""

@@ -246,11 +246,13 @@ class Store:
             raise Unknown
         return unpack_document(verification, document), now
 
-    async def claim(self, lease: int, batch: int) -> Claimed:
-        """Take at most `batch` timers that are due, each for `lease` ms."""
+    async def claim(self, lease: int, batch: int, since: int = 0) -> Claimed:
+        """Take at most `batch` timers that fell due at `since`, in ms, or later, each for `lease` ms."""
         self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served
         timers = self._timers[self._timers_from :] + self._timers[: self._timers_from]
-        now, next_due, depth, orphans, rows = await self._run("claim", timers, {"lease": lease, "batch": batch})
+        now, next_due, depth, orphans, rows = await self._run(
+            "claim", timers, {"lease": lease, "batch": batch, "since": since}
+        )
         due, unread = [], []
         for i in range(0, len(rows), 3):
             verification = rows[i].decode()

@@ -65,7 +65,9 @@ class Process:
         self.engine = Engine(self.setup)
         self.verifications = Verifications(self.setup, self.engine)
         self.reports = Reports(self.setup, self.engine)
-        self.worker = Worker(self.setup, self.engine, poll=world.plan.poll, sweep=world.plan.sweep)
+        jitter = world.plan.random(f"{name} worker").random
+        pace = world.plan
+        self.worker = Worker(self.setup, self.engine, poll=pace.poll, sweep=pace.sweep, jitter=jitter)
 
     async def cross(self, side: str, step: str, *, weight: float = 1) -> None:
         """A step to the outside, `before` it is taken or `after`: does not come back in a process that has died.

@@ -1,11 +1,11 @@
 -- Take what is due: each timer moves to the end of a new lease and its document gets a new version, so that whoever
 -- held it before can no longer commit. Nothing is popped: a process that dies here loses nothing.
--- KEYS: timers of the shards to look at; args: lease, batch
+-- KEYS: timers of the shards to look at; args: lease, batch, since (what fell due before that is left)
 local claimed, orphans, next_due, depth = {}, 0, 0, 0
 for _, due in ipairs(KEYS) do
   local base = string.sub(due, 1, -4)
   local room = args.batch - #claimed / 3
-  local found = room > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room) or {}
+  local found = room > 0 and redis.call('ZRANGEBYSCORE', due, args.since, now, 'WITHSCORES', 'LIMIT', 0, room) or {}
   for i = 1, #found, 2 do
     local id, key = found[i], base .. 'v:' .. found[i]
     local readable, doc = pcall(load, key)
