@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 
 from policies import destination
 from policies.model import Email, Phone
+from policies.plans import plan_of
 
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,13}\*")
 _DOMAIN = re.compile(r"(?!.*--)(?=.{4,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
@@ -72,8 +76,10 @@ class Listing:
 def read(text: str) -> Entry:
     """Understand an entry. Raises Unusable."""
     plain = text.strip()
-    if _PREFIX.fullmatch(plain) or _DOMAIN.fullmatch(plain):
+    if _DOMAIN.fullmatch(plain):
         return Entry(plain)
+    if _PREFIX.fullmatch(plain):
+        return Entry(_beginning(plain))
     if "*" in plain and "@" in plain:
         raise Unusable("a star ends the beginning of a number and nothing else: write the domain alone, for all of it")
     try:
@@ -88,7 +94,33 @@ def read(text: str) -> Entry:
     raise Unusable("not an entry: write a number like +447911123456, a beginning like +4479*, an address or a domain")
 
 
-_PLAIN = re.compile(rf"\+[1-9][0-9]{{6,14}}|{_PREFIX.pattern}|{_DOMAIN.pattern}")
+def _beginning(text: str) -> str:
+    """The beginning of numbers, if numbers begin so. Raises Unusable: a denial that is never met would be none."""
+    digits = text[1:-1]
+    if len(digits) < 3 and any(str(code).startswith(digits) for code in COUNTRY_CODE_TO_REGION_CODE):
+        return text
+    found = plan_of(f"+{digits}")
+    if found is None:
+        raise Unusable("no country has this calling code: write one such as +44 and a star")
+    plan, rest = found
+    trunk = plan.trunk.match(rest) if plan.trunk and rest.startswith("0") else None
+    if trunk and trunk.group() and not _kept(text[:-1], rest, plan.lengths):
+        raise Unusable("no number begins so: leave out the 0 after the calling code, as E.164 does")
+    return text
+
+
+def _kept(beginning: str, rest: str, lengths: tuple[int, ...]) -> bool:
+    """Whether some number begins so although its country dials a 0 before others, as Rwanda does before 06."""
+    for length in lengths:
+        for digit in "0123456789":
+            with suppress(destination.Invalid):
+                number = destination.phone(beginning + digit * (length - len(rest)))
+                if number.valid and number.e164.startswith(beginning):
+                    return True
+    return False
+
+
+_PLAIN = re.compile(rf"\+[1-9][0-9]{{6,14}}|{_DOMAIN.pattern}")
 
 
 def listing(data: bytes) -> tuple[Listing, list[tuple[int, str]]]:

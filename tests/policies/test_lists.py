@@ -9,6 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import (
+    SUPPORTED_REGIONS,
+    PhoneNumberFormat,
+    PhoneNumberType,
+    example_number_for_type,
+    format_number,
+)
 from pydantic import ValidationError
 
 from policies import entries
@@ -159,6 +166,9 @@ def test_what_an_app_allows_counts_against_the_other_rules_only_where_the_policy
         ("+", "The number is too short"),
         ("+44*79", "Leave out"),
         ("+0*", "Leave out"),
+        ("+44079*", "no number begins so: leave out the 0 after the calling code"),
+        ("+610*", "no number begins so: leave out the 0 after the calling code"),
+        ("+999*", "no country has this calling code"),
         ("+441", "The number is too short"),
         ("447911123456", "not an entry"),
         ("a@b", "The domain needs a dot"),
@@ -168,6 +178,21 @@ def test_what_an_app_allows_counts_against_the_other_rules_only_where_the_policy
 def test_what_is_no_entry_is_told_what_to_write(text: str, reason: str) -> None:
     with pytest.raises(entries.Unusable, match=reason):
         entries.read(text)
+
+
+def test_every_beginning_of_a_number_that_exists_is_an_entry() -> None:
+    """Of those too that begin with a 0: Rome, Abidjan."""
+    kinds = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE, PhoneNumberType.TOLL_FREE)
+    found = [example_number_for_type(region, kind) for region in SUPPORTED_REGIONS for kind in kinds]
+    numbers = {format_number(number, PhoneNumberFormat.E164) for number in found if number} | {"+390612345678"}
+    for number in numbers:
+        for length in range(2, min(15, len(number)) + 1):
+            assert entries.read(f"{number[:length]}*").text == f"{number[:length]}*"
+
+
+def test_a_beginning_that_no_number_has_is_a_fault_in_a_file_too() -> None:
+    _, faults = entries.listing(b"+4479*\n+44079*\n")
+    assert faults == [(2, "no number begins so: leave out the 0 after the calling code, as E.164 does")]
 
 
 def test_a_file_has_an_entry_in_a_line_and_comments() -> None:
