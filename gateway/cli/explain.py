@@ -41,6 +41,7 @@ def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> 
     question = _question(options.app(settings, app), **asked)
     policy = settings.policy(question.app, question.purpose)
     told = _told(question, decide(policy, question), settings.tariff.currency)
+    told["context"] = list(policy.settings.context.require)
     if as_json:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
@@ -244,6 +245,8 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {guesses['amount']} wrong codes in {guesses['window']} for this destination, over all its codes"
     if any(delay != "0s" for delay in guesses["delays"]):
         yield f"  {_delays(guesses['delays'])}"
+    if told["context"]:
+        yield f"  bound to {' and '.join(told['context'])}: a start whose context lacks them is answered with 422"
     yield _bold("steps")
     for number, step in enumerate(told["steps"], 1):
         sender = f", sender {step['sender']}" if "sender" in step else ""

@@ -98,6 +98,18 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
     assert "  cooldown                 1 in 30s     per destination  starts  demo/payment" in lines
 
 
+def test_what_a_start_must_be_bound_to_is_told(tmp_path: Path) -> None:
+    data = json.loads(json.dumps(CONFIG))
+    steps = [{"channel": "sms", "wait": "20s"}]
+    data["policies"] = {**data["policies"], "login": {"context": {"require": ["amount", "payee"]}, "fallback": steps}}
+    data["policies"]["login"]["countries"] = {"allow": ["IN"]}
+    data["apps"] = {"demo": {"name": "Demo", "policies": {"*": "login"}}}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(data))
+    line = "  bound to amount and payee: a start whose context lacks them is answered with 422"
+    assert line in explain("--to", "+919812345678", config=file).stdout.splitlines()
+
+
 def test_a_start_that_would_be_refused_says_which_rule_refuses_and_ends_with_1() -> None:
     result = explain("--to", "+85251234567")
     assert result.exit_code == 1
