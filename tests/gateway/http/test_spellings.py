@@ -222,7 +222,7 @@ async def test_an_address_that_is_counted_whole_would_let_a_network_through(
     valkey: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The planted bug: each of 2 to the power of 64 addresses is a client."""
-    monkeypatch.setattr("policies.rules.limits.network", lambda ip: ip)
+    monkeypatch.setattr("policies.rules.subjects.network", lambda ip: ip)
     phone = numbers()
     async with limited(valkey, "ip") as api:
         answers = [await start(api, {"phone": next(phone)}, ip=f"2001:db8:1:2::{n}") for n in range(1, 4)]
