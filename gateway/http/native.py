@@ -67,12 +67,12 @@ class Native:
         wanted, raw = await body.whole(request, self._surface, CheckRequest)
         found = await self._verifications.check(
             Check(
-                app=app,
-                id=request.path_params["id"],
-                code=wanted.code,
-                context=wanted.context or {},
-                phone=wanted.to.phone if wanted.to else None,
-                email=wanted.to.email if wanted.to else None,
+                app,
+                request.path_params["id"],
+                wanted.code,
+                wanted.context or {},
+                wanted.to.phone if wanted.to else None,
+                wanted.to.email if wanted.to else None,
                 idempotency_key=key,
                 body=raw,
             )

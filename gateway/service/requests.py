@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 from channels.contract import Channel
 from policies import destination
@@ -38,14 +39,13 @@ class Start:
         return f"Start(app={self.app!r}, purpose={self.purpose!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """Try a code."""
 
     app: str
     id: str
     code: str
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = MappingProxyType({})
     phone: str | None = None
     email: str | None = None
     idempotency_key: str | None = None
@@ -55,8 +55,7 @@ class Check:
         return f"Check(app={self.app!r}, id={self.id!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A verdict about one check. `retry_at` in ms, when there is a point in trying again later."""
 
     id: str

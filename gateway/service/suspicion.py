@@ -136,12 +136,13 @@ def found(setup: Setup, watches: tuple[Watch, ...], fired: Iterable[Fired]) -> N
         )
 
 
-async def typed(setup: Setup, ended: Stored) -> None:
-    """Tell the watches of a verification that was approved, unless the code may have been read in a mailbox: whoever
-    pumps has one of his own. Never raises: it is a hint, and the answer is known."""
+def typed(setup: Setup, ended: Stored) -> None:
+    """Tell the watches, soon, of a verification that was approved, unless the code may have been read in a mailbox:
+    whoever pumps has one of his own. It is a hint: no answer waits for it."""
     v = ended.verification
-    if v.status == "approved" and not v.went_to_both:
-        await _credit(setup, v.app, Credit(v.created_at, ended.watched), v.id)
+    if v.status == "approved" and ended.watched and not v.went_to_both:
+        credit = Credit(v.created_at, ended.watched)
+        setup.store.watches.credit_soon(slot(setup, v.app).shard, credit, lambda fault: _lost(setup, v.id, fault))
 
 
 async def feedback(setup: Setup, v: Verification) -> None:
@@ -171,7 +172,11 @@ async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> 
     try:
         await setup.store.watches.credit(slot(setup, app).shard, credit)
     except Unavailable as fault:
-        setup.log.warning("store.failed", operation="credit", verification=verification, fault=str(fault))
+        _lost(setup, verification, fault)
+
+
+def _lost(setup: Setup, verification: str, fault: Unavailable) -> None:
+    setup.log.warning("store.failed", operation="credit", verification=verification, fault=str(fault))
 
 
 class Blocks:

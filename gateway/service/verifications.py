@@ -218,18 +218,18 @@ class Verifications:
         except Blocked as blocked:
             raise vigilance.refusal(setup, request.app, blocked) from None
         if not tried.replayed:
-            await self._told(request, tried)
+            self._told(request, tried)
         if not tried.confirmed:
             raise Unconfirmed("check: too few replicas have it")
         return Checked(request.id, tried.verdict, tried.left, tried.retry_at or None)
 
-    async def _told(self, request: Check, tried: Tried) -> None:
+    def _told(self, request: Check, tried: Tried) -> None:
         setup = self._setup
         setup.metrics.checked(tried.verdict)
         setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
         if tried.ended:
             record.ended(setup, tried.ended.verification)
-            await suspicion.typed(setup, tried.ended)
+            suspicion.typed(setup, tried.ended)
         terms = setup.apps[request.app].failed_checks
         if tried.failing and terms:
             vigilance.alarm(setup, request.app, *tried.failing, tried.now + terms.window)

@@ -24,7 +24,7 @@ j       journal: events, one MessagePack value after another   all; the last is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -73,10 +73,12 @@ class Stored(NamedTuple):
     watched: tuple[tuple[str, str | int], ...] = ()  # what its approval is told to: names of watches, and items
 
 
+_packed: Callable[[object], bytes] = msgpack.Packer(use_bin_type=False).pack  # which packb makes anew for every call
+
+
 def pack(value: object) -> bytes:
     """MessagePack without its newer types: the scripting engine's reader does not know them."""
-    packed: bytes = msgpack.packb(value, use_bin_type=False)
-    return packed
+    return _packed(value)
 
 
 def unpack(data: bytes) -> Any:
@@ -177,8 +179,33 @@ def _unpack_limit(
 def unpack_document(verification_id: str, data: bytes) -> Stored:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
-    purpose, policy, revision, steps, attempts, *rest = unpack(fields[b"b"])
-    to, resend_new, exhausted, limits, opt_outs, metadata, purses = rest
+    body = unpack(fields[b"b"])
+    v, locale = _known_at_the_end(verification_id, fields, body)
+    _, _, _, steps, _, _, resend_new, exhausted, limits, opt_outs, metadata, purses = body
+    verification = v._replace(
+        steps=tuple(map(_unpack_step, steps)),
+        resend_new=resend_new,
+        exhausted=exhausted,
+        limits=tuple(_unpack_limit(*limit) for limit in limits),
+        opt_outs=OptOuts(*opt_outs),
+        metadata=metadata,
+        purses=tuple(Purse(*purse) for purse in purses),
+    )
+    return Stored(
+        verification, fields[b"k"].decode(), fields.get(b"h"), locale, fields.get(b"j", b""), _watched(fields)
+    )
+
+
+def unpack_ended(verification_id: str, data: bytes) -> Stored:
+    """The same of one that has just ended, but for what only matters while messages can still be sent: steps, limits,
+    opt-outs, purses and metadata. That is two thirds of the work, and every check that is right would pay for it."""
+    fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
+    v, locale = _known_at_the_end(verification_id, fields, unpack(fields[b"b"]))
+    return Stored(v, fields[b"k"].decode(), None, locale, b"", _watched(fields))
+
+
+def _known_at_the_end(verification_id: str, fields: Mapping[bytes, Any], body: list[Any]) -> tuple[Verification, str]:
+    purpose, policy, revision, _, attempts, (phone, email, country, locale), *_ = body
     created = int(fields[b"c"])
     verification = Verification(
         id=verification_id,
@@ -188,28 +215,25 @@ def unpack_document(verification_id: str, data: bytes) -> Stored:
         policy=policy,
         revision=revision,
         status=_STATUSES[fields[b"s"]],
-        steps=tuple(map(_unpack_step, steps)),
-        attempts=tuple(_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)),
+        steps=(),
+        attempts=tuple([_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)]),
         created_at=created,
         expires_at=int(fields[b"x"]),
         resend_at=int(fields[b"A"]),
         first_resend_at=int(fields[b"F"]),
         checks_used=int(fields[b"n"]),
         checks_max=int(fields[b"m"]),
-        phone=to[0],
-        email=to[1],
-        country=to[2],
-        resend_new=resend_new,
-        exhausted=exhausted,
+        phone=phone,
+        email=email,
+        country=country,
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
-        limits=tuple(_unpack_limit(*limit) for limit in limits),
-        opt_outs=OptOuts(*opt_outs),
-        metadata=metadata,
-        purses=tuple(Purse(*purse) for purse in purses),
         shadow=b"S" in fields,
     )
-    watched = tuple((name.decode(), _item(item)) for name, item in fields.get(b"W", ()))
-    return Stored(verification, fields[b"k"].decode(), fields.get(b"h"), to[3], fields.get(b"j", b""), watched)
+    return verification, locale
+
+
+def _watched(fields: Mapping[bytes, Any]) -> tuple[tuple[str, str | int], ...]:
+    return tuple([(name.decode(), _item(item)) for name, item in fields.get(b"W", ())])
 
 
 def _item(item: bytes | int) -> str | int:

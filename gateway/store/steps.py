@@ -325,8 +325,7 @@ class Creation:
     index: str = ""  # the name of the index of their blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """When an app's failed checks are too many: in absolute number, or as a share of at least `minimum` checks."""
 
     key: str
@@ -346,8 +345,7 @@ class Watch:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """One check of one code."""
 
     id: str
@@ -363,8 +361,7 @@ class Try:
     watch: Watch | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(NamedTuple):
     """What a check found. `ended` is the verification when this very check ended it. A verdict that is not confirmed is
     not to be told."""
 

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, cast
 
 from gateway.core.keys import SHARDS, shard_of
-from gateway.store.document import STATUS_LETTERS, Stored, approved, pack, stands, unpack, unpack_document
+from gateway.store.document import STATUS_LETTERS, Stored, approved, pack, stands, unpack, unpack_document, unpack_ended
 from gateway.store.known import Known
 from gateway.store.link import Calls, Script
 from gateway.store.replies import created, named, pairs
@@ -196,7 +196,7 @@ class Store:
             case [b"blocked", now, wait]:
                 raise Blocked(now, wait)
             case [verdict, now, left, retry_at, document, failing, replayed]:
-                ended = unpack_document(attempt.id, document) if document else None
+                ended = unpack_ended(attempt.id, document) if document else None
                 counts = (failing[0], failing[1]) if failing else None
                 confirmed = verdict != b"approved" or await self._confirmed(attempt.id, approved)
                 return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed), confirmed)
@@ -328,6 +328,7 @@ class Store:
         await self._timed("ping", self._calls.ask("PING"))
 
     async def close(self) -> None:
+        await self.watches.told()
         await self._calls.close()
         if self._replicas:
             await self._replicas.close()

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.keys import shard_of
 from gateway.store.document import unpack
-from gateway.store.steps import Unknown
+from gateway.store.steps import Unavailable, Unknown
 
 Run = Callable[[str, Sequence[str], dict[str, object]], Awaitable[list[Any]]]
 Key = Callable[[int, str], str]
+Lost = Callable[[Unavailable], None]
+
+_MOST_AT_ONCE = 100
+"""Verifications that one command tells of."""
+_MOST_UNTOLD = 10_000
+"""Verifications that wait to be told of, for each shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +60,50 @@ class Watches:
     def __init__(self, run: Run, key: Key) -> None:
         self._run = run
         self._key = key
+        self._untold: dict[int, list[tuple[Credit, Lost]]] = {}  # by shard
+        self._telling: asyncio.Task[None] | None = None
 
-    async def credit(self, shard: int, credit: Credit) -> None:
-        """Tell the watches, which lie in that shard, what became of a verification."""
-        keys = [self._key(shard, "w:" + name) for name, _ in credit.watched]
-        items = [item for _, item in credit.watched]
-        await self._run("credit", keys, {"at": credit.at, "items": items, "unsent": credit.unsent})
+    async def credit(self, shard: int, *those: Credit) -> None:
+        """Tell the watches, which lie in that shard, what became of verifications."""
+        rows: dict[str, list[tuple[int, str | int, int]]] = {}
+        for credit in those:
+            for name, item in credit.watched:
+                rows.setdefault(name, []).append((credit.at, item, int(credit.unsent)))
+        keys = [self._key(shard, "w:" + name) for name in rows]
+        await self._run("credit", keys, {"told": list(rows.values())})
+
+    def credit_soon(self, shard: int, credit: Credit, lost: Lost) -> None:
+        """The same, in one command with whatever else there is to tell by then: nobody waits for it, and most of them
+        are told to the same few watches. `lost` hears why it was not done."""
+        untold = self._untold.setdefault(shard, [])
+        if len(untold) >= _MOST_UNTOLD:
+            lost(Unavailable("credit: too many wait for it"))
+            return
+        untold.append((credit, lost))
+        if self._telling is None:  # not in the caller's context: what it logs belongs to no request
+            self._telling = asyncio.create_task(self._tell(), context=Context())
+
+    async def told(self) -> None:
+        """Wait until there is nothing left to tell."""
+        if self._telling:
+            await asyncio.wait([self._telling])
+
+    async def _tell(self) -> None:
+        try:
+            while self._untold:
+                shard, untold = self._untold.popitem()
+                if rest := untold[_MOST_AT_ONCE:]:
+                    self._untold[shard] = rest
+                await self._try_credit(shard, untold[:_MOST_AT_ONCE])
+        finally:
+            self._telling = None
+
+    async def _try_credit(self, shard: int, batch: list[tuple[Credit, Lost]]) -> None:
+        try:
+            await self.credit(shard, *(credit for credit, _ in batch))
+        except Unavailable as fault:
+            for _, lost in batch:
+                lost(fault)
 
     async def feedback(self, verification: str, app: str) -> Credit:
         """What there is to credit when an app says that a code was typed: once. Raises Unknown."""

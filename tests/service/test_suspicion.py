@@ -139,7 +139,7 @@ async def seen(world: World, phone: str, **fields: Any) -> list[bytes]:
         await world.after(pause)
         told.append(rendering.verification(await world.verifications.read("shop", v.id), 60_000))
     wrong = await world.check(v, "000000")
-    told.append(rendering.checked(replace(wrong, id=v.id)))
+    told.append(rendering.checked(wrong._replace(id=v.id)))
     told.append(rendering.verification(await world.verifications.resend("shop", v.id, "sms"), 60_000))
     await world.settle()
     told.append(rendering.verification(await world.verifications.read("shop", v.id), 60_000))
@@ -293,6 +293,7 @@ async def test_an_approval_stands_when_its_watches_can_not_be_told(
 
     monkeypatch.setattr(world.store.watches, "credit", away)
     assert (await world.check(v, world.code(v))).verdict == "approved"
+    await world.store.watches.told()
     assert kinds(world, "store.") == ["store.failed"]
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from gateway.store.steps import Created, Creation, Limited, Suspected, Watched
+from gateway.store.steps import Created, Creation, Limited, Suspected, Unavailable, Watched
 from gateway.store.watches import Credit
 from policies.model import Blocking, Mode, Watch
 from policies.watches import Watching
@@ -58,6 +58,10 @@ def watched(those: Sequence[Watch]) -> tuple[Watched, ...]:
     return tuple(Watched(watch.rule, watch, watch.item) for watch in those)
 
 
+def credit(at: int, those: Sequence[Watch], *, unsent: bool = False) -> Credit:
+    return Credit(at, tuple((w.name, w.item) for w in watched(those)), unsent)
+
+
 async def asked(shelf: Shelf, those: Sequence[Watch], limited: bool) -> tuple[Any, ...]:
     """What the store says: who treats the start, who began a block, whether it was counted."""
     counters = [shelf.counter("full", (0, 1, False))] if limited else []
@@ -93,9 +97,7 @@ async def differ(shelf: Shelf, model: Watching, steps: Sequence[Step], modes: Mo
         earlier = begun[-typed] if 0 < typed <= len(begun) else None
         if earlier:
             model.credit(earlier[1], earlier[0])
-            await shelf.store.watches.credit(
-                7, Credit(earlier[0], tuple((w.name, w.item) for w in watched(earlier[1])))
-            )
+            await shelf.store.watches.credit(7, credit(*earlier))
     return faults
 
 
@@ -219,3 +221,60 @@ async def test_what_is_known_of_a_subject_stays_small_and_goes_away(shelf: Shelf
     key = f"{shelf.prefix}:{{7}}:w:conversion"
     assert await shelf.client.strlen(key) < 400
     assert 0 < await shelf.client.pttl(key) <= 8 * 86_400_000
+
+
+def counted(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that the watches of a store ask for from now on."""
+    commands, run = [], shelf.store.watches._run
+
+    async def counting(name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
+        commands.append(name)
+        return await run(name, keys, args)
+
+    monkeypatch.setattr(shelf.store.watches, "_run", counting)
+    return commands
+
+
+async def test_what_is_told_at_once_is_one_command_and_comes_to_the_same(
+    shelf: Shelf, valkey: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, those = Shelf(valkey, shelf.clock), watches(3, "US", (Mode.MONITOR,) * 4)
+    for one in (shelf, other):
+        for _ in range(4):
+            shelf.clock.now += 100
+            await asked(one, those, limited=False)
+        shelf.clock.now -= 400
+    told = [credit(shelf.clock.now + after, those, unsent=after == 200) for after in (100, 200, 300)]
+    commands = counted(shelf, monkeypatch)
+    for each in told:
+        shelf.store.watches.credit_soon(7, each, pytest.fail)
+    await shelf.store.watches.told()
+    for each in told:
+        await other.store.watches.credit(7, each)
+    for watch in those:
+        assert await shelf.client.get(f"{shelf.prefix}:{{7}}:w:{watch.rule}") == await other.client.get(
+            f"{other.prefix}:{{7}}:w:{watch.rule}"
+        )
+    assert commands == ["credit"]
+    await other.store.close()
+    await other.client.aclose()
+
+
+async def test_what_is_told_while_the_store_is_away_is_lost_and_said_and_the_next_is_told(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    those, lost = watches(3, "US", (Mode.MONITOR,) * 4), []
+
+    async def away(*_: object) -> None:
+        raise Unavailable("credit: Late")
+
+    with monkeypatch.context() as while_away:
+        while_away.setattr(shelf.store.watches, "_run", away)
+        for at in (1, 2):
+            shelf.store.watches.credit_soon(7, credit(at, those), lambda fault: lost.append(str(fault)))
+        await shelf.store.watches.told()
+    assert lost == ["credit: Late"] * 2
+    commands = counted(shelf, monkeypatch)
+    shelf.store.watches.credit_soon(7, credit(3, those), pytest.fail)
+    await shelf.store.close()  # which waits for it
+    assert commands == ["credit"]

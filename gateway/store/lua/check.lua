@@ -21,7 +21,7 @@ local function answer(verdict, left, retry, ended)
     local kept = {f = args.idem.f, verdict = verdict, left = left, retry = retry}
     redis.call('SET', KEYS[3], cmsgpack.pack(kept), 'PX', args.idem.ttl)
   end
-  return {verdict, now, left, retry, ended and cmsgpack.pack(doc) or '', begins or {}, 0}
+  return {verdict, now, left, retry, ended or '', begins or {}, 0}
 end
 
 local ENDS = {a = 'spent', l = 'locked', x = 'expired', c = 'canceled'}
@@ -33,8 +33,7 @@ end
 
 if now >= doc.x then
   journal('expired')
-  finish(KEYS[1], KEYS[2], args.id, doc, 'x', args.tombstone)
-  return answer('expired', 0, 0, true)
+  return answer('expired', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'x', args.tombstone))
 end
 -- What can't be this verification's code for its form costs nothing.
 if args.length ~= doc.l or (args.letters == 1 and doc.w ~= 1) then return {'malformed', now, doc.l, doc.w} end
@@ -58,8 +57,7 @@ if bound and args.digests[doc.k] == doc.d then
   redis.call('DEL', guesses)
   if args.watch then watch(KEYS[4], args.watch, false) end
   journal('approved')
-  finish(KEYS[1], KEYS[2], args.id, doc, 'a', args.tombstone)
-  return answer('approved', 0, 0, true)
+  return answer('approved', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'a', args.tombstone))
 end
 
 count(guesses, doc.o or doc.y, doc.u or doc.z)
@@ -67,8 +65,7 @@ if args.watch then begins = watch(KEYS[4], args.watch, true) end
 journal('wrong')
 if doc.n >= doc.m then
   journal('locked')
-  finish(KEYS[1], KEYS[2], args.id, doc, 'l', args.tombstone)
-  return answer('locked', 0, 0, true)
+  return answer('locked', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'l', args.tombstone))
 end
 save(KEYS[1], doc)
 wait = guess_wait(guesses, doc)

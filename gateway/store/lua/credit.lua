@@ -1,11 +1,12 @@
 -- A code was typed, or no message was taken by anybody: say so to the watches that its verification was counted under.
 -- What is gone needs to hear nothing.
--- KEYS: states; args: at (when the verification began), items (for each state the item, '' for a conversion), unsent
-local function credit(st, item)
+-- KEYS: states; args: told (for each state what it is told: {when the verification began, the item or '' for a
+-- conversion, 1 if it was unsent}, ...)
+local function credit(st, at, item, unsent)
   if item == '' then
     for i = #st.b - 2, 1, -3 do
-      if st.b[i] <= args.at then
-        if args.unsent then
+      if st.b[i] <= at then
+        if unsent == 1 then
           st.b[i + 1] = math.max(st.b[i + 1] - 1, st.b[i + 2])
         else
           st.b[i + 2] = math.min(st.b[i + 2] + 1, st.b[i + 1])
@@ -21,7 +22,7 @@ end
 for i, key in ipairs(KEYS) do
   local st = load(key)
   if st then
-    credit(st, args.items[i])
+    for _, told in ipairs(args.told[i]) do credit(st, told[1], told[2], told[3]) end
     save(key, st)
   end
 end

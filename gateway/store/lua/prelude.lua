@@ -25,11 +25,13 @@ local function save(key, doc)
 end
 
 -- The end of a verification: its secrets are erased, its timer disarmed, and what is left answers until the tombstone
--- is gone.
+-- is gone. Gives back what is left.
 local function finish(key, due, id, doc, status, tombstone)
   doc.s, doc.e, doc.h, doc.v = status, now, nil, doc.v + 1
-  redis.call('SET', key, cmsgpack.pack(doc), 'PX', tombstone)
+  local left = cmsgpack.pack(doc)
+  redis.call('SET', key, left, 'PX', tombstone)
   redis.call('ZREM', due, id)
+  return left
 end
 
 -- A counter is a list of times, newest first. The event that would be number `amount` + 1 in a window is refused
@@ -61,8 +63,7 @@ local function guess_wait(key, doc)
 end
 
 local function count(key, most, window)
-  redis.call('LPUSH', key, now)
-  redis.call('LTRIM', key, 0, most - 1)
+  if redis.call('LPUSH', key, now) > most then redis.call('LTRIM', key, 0, most - 1) end
   redis.call('PEXPIRE', key, window)
 end
 
