@@ -9,7 +9,8 @@ _JSON = b"application/json"
 
 
 class Answer(Response):
-    """A response made without the library's work for all the others: it adds no charset and encodes no text."""
+    """A response made without the library's work for all the others: it adds no charset and encodes no text. What a
+    caller wrote stands in none of its headers."""
 
     def __init__(self, content: bytes, status: int = 200, told: tuple[Header, ...] = ()) -> None:
         """`told` are headers beside the type and the length, with their names in lower case."""

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.http.answer import Answer, Header
 from gateway.http.observation import Observed
 from gateway.http.problems import CAUSES, Problem, answer, respond
 from gateway.http.surface import Surface
+from gateway.http.whole import WHOLE
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -64,6 +66,12 @@ class Direct:
                 observed.failed(error)
                 response = respond(Problem("internal_error"), observed.id)
             observed.status = response.status_code
-            headers = [*response.raw_headers, *observed.headers]
-            await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-            await send({"type": "http.response.body", "body": response.body})
+            await _send(scope, send, response, [*response.raw_headers, *observed.headers])
+
+
+async def _send(scope: Scope, send: Send, response: Response, headers: list[Header]) -> None:
+    whole = scope.get("state", {}).get(WHOLE)
+    if whole and type(response) is Answer and whole(response.status_code, headers, response.body):
+        return
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.http.direct import EXPECTED, START
 from gateway.http.problems import KINDS, TYPE
 from gateway.http.room import Room
+from gateway.http.whole import Whole
 
 _START = START.encode()
 _ASKS = b"POST %s HTTP/1.1\r\n" % _START
@@ -94,7 +95,7 @@ def _plain_start(data: bytes) -> bool:
     return whole and not any(word in head for word in _NOT_PLAIN)
 
 
-class Bounded(HttpToolsProtocol):
+class Bounded(Whole):
     """One connection, of `most` at once. A start for which there is no room is answered before it is parsed, if it came
     in one piece, and else as soon as its head has come: to make a request of it would cost ten times as much, and
     others would wait for that."""

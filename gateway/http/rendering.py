@@ -62,7 +62,7 @@ def verification(v: model.Verification, min_useful: int) -> bytes:
             "resend_at": not_before(v.resend_at) if v.pending else None,
             "created_at": past(v.created_at),
             "expires_at": past(v.expires_at),
-            "metadata": v.metadata,
+            "metadata": dict(v.metadata),
         }
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -14,8 +14,7 @@ from policies.model import Email, Phone
 T = TypeVar("T", Phone, Email)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Start a verification. Sizes and forms are already checked; destinations are not yet understood."""
 
     app: str
@@ -25,12 +24,12 @@ class Start:
     channels: tuple[str, ...] = ()
     locale: str = ""
     code: str | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
+    context: Mapping[str, str] = MappingProxyType({})
     ip: str = ""
     device: str = ""
     app_hash: str = ""
     domain: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = MappingProxyType({})
     idempotency_key: str | None = None
     body: bytes = b""  # as it came: what the idempotency key is bound to
     wait: int = 0  # ms that the caller will wait for a provider's acceptance

@@ -197,9 +197,8 @@ class Metrics:
 
     def store(self, operation: str, seconds: float, error: bool = False) -> None:
         self._families.store_seconds.of(operation).observe(seconds)
-        errors = self._families.store_errors.of(operation)
         if error:
-            errors.inc()
+            self._families.store_errors.of(operation).inc()
 
     def http(self, route: str, status: int | str, seconds: float) -> None:
         """`route` is the template of the path, such as /v1/verifications/{id}."""
