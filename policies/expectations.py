@@ -189,7 +189,7 @@ def _run(case: Case, question: Question, policy: Policy) -> _Run:
     for number in range(case.repeat):
         passed = number * case.every
         asked = _varied(question, case.vary, number) if number else question
-        asked = replace(asked, now=asked.now + passed) if asked.now else asked
+        asked = asked._replace(now=asked.now + passed) if asked.now else asked
         outcome = start(policy, asked, windows, asked.now or 1 + passed)  # caps have days and months of the calendar
         if not outcome.allowed:
             return _Run(outcome, number + 1)
@@ -198,14 +198,13 @@ def _run(case: Case, question: Question, policy: Policy) -> _Run:
 
 def _varied(question: Question, vary: tuple[str, ...], number: int) -> Question:
     if "to" in vary:
-        question = replace(
-            question,
+        question = question._replace(
             phone=_neighbour(question.phone, number) if question.phone else None,
             email=_other(question.email, number) if question.email else None,
         )
     if "ip" in vary:  # of the block that RFC 3849 sets aside for documentation, each in a /64 of its own
-        question = replace(question, ip=f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1")
-    return replace(question, device=f"{question.device}-{number}") if "device" in vary else question
+        question = question._replace(ip=f"2001:db8:{number >> 16:x}:{number & 0xFFFF:x}::1")
+    return question._replace(device=f"{question.device}-{number}") if "device" in vary else question
 
 
 def _neighbour(phone: Phone, number: int) -> Phone:

@@ -113,8 +113,7 @@ class Mode(StrEnum):
 _RANKS = {mode: rank for rank, mode in enumerate(Mode)}
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """Everything that a policy may look at. Strings from the caller are already checked for size and form."""
 
     app: str

@@ -61,7 +61,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     decision = decide(policy, question)
     looked = windows.watching.look(decision.watches, now)
     if looked.by:
-        decision = decide(policy, replace(question, suspected=looked.mode, suspected_by=looked.by.rule))
+        decision = decide(policy, question._replace(suspected=looked.mode, suspected_by=looked.by.rule))
     if decision.refusal:
         return Outcome(decision)
     targets = tuple(question.target(step.channel) for step in decision.steps)
@@ -73,7 +73,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     if reserved.cap is None:
         return replace(outcome, reserved=reserved)
     if reserved.cap.then == "free":
-        return start(policy, replace(question, only_free=True), windows, now)
+        return start(policy, question._replace(only_free=True), windows, now)
     return Outcome(decision._replace(refusal=REFUSAL), reserved=reserved)
 
 

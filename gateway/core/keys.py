@@ -9,6 +9,7 @@ import hmac
 import random
 import re
 import secrets
+import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,7 +32,12 @@ _ID = re.compile(f"{ID_PREFIX}[A-P][A-Za-z0-9_-]{{21}}[AEIMQUYcgkosw048]")
 _AT = len(ID_PREFIX)
 _NONCE = 12
 _TAG = 16
-_REMEMBERED = 2_048  # names and shards; a start needs a dozen that never change and three of its own
+_REMEMBERED = 2_048  # shards of destinations, and beginnings of names
+_VALUES = {
+    character: value
+    for value, character in enumerate(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/")
+}
+"""What each character of base64 stands for."""
 
 
 class Unopenable(Exception):
@@ -49,6 +55,10 @@ def _b64(raw: bytes) -> str:
 
 def _unb64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def _named(digest: bytes) -> str:
+    return binascii.b2a_base64(digest, newline=False)[:22].decode("ascii")
 
 
 def _continued(begun: blake2b, data: bytes) -> bytes:
@@ -95,7 +105,8 @@ class Keyring:
     random: random.Random = field(default_factory=secrets.SystemRandom, repr=False)
     _keys: dict[str, _SealingKey] = field(default_factory=dict, repr=False)
     _lookup: dict[str, blake2b] = field(default_factory=dict, repr=False)
-    _names: Callable[[str, tuple[str, ...]], str] = field(init=False, repr=False, compare=False)
+    _states: Callable[[str, tuple[str, ...]], blake2b] = field(init=False, repr=False, compare=False)
+    _beginnings: Callable[[str, str, str], tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
     _shards: Callable[[str], int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +128,8 @@ class Keyring:
         )
         for purpose in purposes:
             self._lookup[purpose] = hashlib.blake2b(key=derive(self.lookup, purpose), digest_size=16)
-        object.__setattr__(self, "_names", lru_cache(_REMEMBERED)(self._name))
+        object.__setattr__(self, "_states", lru_cache(_REMEMBERED)(self._state))
+        object.__setattr__(self, "_beginnings", lru_cache(_REMEMBERED)(self._of_beginnings))
         object.__setattr__(self, "_shards", lru_cache(_REMEMBERED)(self._shard))
 
     @property
@@ -133,13 +145,22 @@ class Keyring:
 
     def hashes(self, purpose: str, of: str, texts: Iterable[str]) -> tuple[bytes, ...]:
         """`hashed` for each of many texts that belong to one thing, which is read once."""
-        begun = self._lookup[purpose].copy()
-        begun.update(f"{of}\x1f".encode("utf-8", "surrogatepass"))
-        return tuple(_continued(begun, text.encode("utf-8", "surrogatepass")) for text in texts)
+        begun = self._states(purpose, (of,))
+        return tuple([_continued(begun, text.encode("utf-8", "surrogatepass")) for text in texts])
+
+    def beginnings(self, purpose: str, of: str, number: str) -> tuple[bytes, ...]:
+        """`hashed` for every `number*` that a number begins with, the longest first: +4479*, +447*, +44*, +4*. Those of
+        one range are asked for again and again, so they are remembered."""
+        return self._beginnings(purpose, of, number)
 
     def name(self, purpose: str, *parts: str) -> str:
         """`hashed` as the 22 characters that a key of the store is named by."""
-        return self._names(purpose, parts)
+        return _named(_continued(self._states(purpose, parts[:-1]), parts[-1].encode("utf-8", "surrogatepass")))
+
+    def namer(self, purpose: str, *parts: str) -> Callable[[str], str]:
+        """`name` by its last part, for one after the other."""
+        begun = self._states(purpose, parts)
+        return lambda last: _named(_continued(begun, last.encode("utf-8", "surrogatepass")))
 
     def fingerprint(self, body: bytes) -> bytes:
         """16 bytes that stand for a request's body."""
@@ -152,8 +173,20 @@ class Keyring:
     def _mac(self, purpose: str, data: bytes) -> bytes:
         return _continued(self._lookup[purpose], data)
 
-    def _name(self, purpose: str, parts: tuple[str, ...]) -> str:
-        return binascii.b2a_base64(self.hashed(purpose, *parts), newline=False)[:22].decode("ascii")
+    @staticmethod
+    def shard_of_name(name: str) -> int:
+        """The shard of what lies nowhere in particular: a name is a hash already, and its first six bits are one of 64
+        shards."""
+        return _VALUES[name[0]]
+
+    def _state(self, purpose: str, parts: tuple[str, ...]) -> blake2b:
+        """A digest that has read all but the last part of a name."""
+        state = self._lookup[purpose].copy()
+        state.update("".join([f"{part}\x1f" for part in parts]).encode("utf-8", "surrogatepass"))
+        return state
+
+    def _of_beginnings(self, purpose: str, of: str, number: str) -> tuple[bytes, ...]:
+        return self.hashes(purpose, of, [f"{number[:length]}*" for length in range(len(number), 1, -1)])
 
     def _shard(self, target: str) -> int:
         return self.hashed("target", target)[0] % SHARDS

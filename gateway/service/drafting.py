@@ -3,69 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Status, Verification
 from gateway.service import erasure, lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
 from gateway.service.engine import Reseal, sent_to
+from gateway.service.planning import Plan, Plans, elsewhere
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
-from gateway.store.steps import Counter, Creation, Idempotency, Rule, Try, Watched
-from policies.model import Counts, Decision, Limit, Listed, Mode
+from gateway.store.steps import Counter, Creation, Idempotency, Try, Watched
+from policies.model import Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
-from policies.rules.limits import with_cooldown
 
 _WAIT_MARGIN = 5_000  # ms after which a start that waited is taken to have died without its answer
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """A verification that the store has not accepted yet."""
 
     stored: Stored
     secrets: Secrets
     creation: Creation
-    limits: tuple[tuple[Limit, ...], ...]  # as the creation's counters group them
+    limits: tuple[tuple[Limit, ...], ...]  # of the creation's counters
     decision: Decision  # with the providers in their order for this verification
 
 
-def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
+def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
     """A verification as the policy wants it, if the app's list says `listed`. The code is made here. Raises
     codes.Malformed for an app's own code."""
     to = to.aimed(decision.steps[0].channel)
-    app, now, shard = setup.apps[request.app], setup.store.now(), setup.keys.shard(to.target)
+    app, now, shard = request.app, setup.store.now(), setup.keys.shard(to.target)
+    plan = plans.of(app, decision)
     verification = new_id(shard, setup.keys.random.randbytes)
-    decision = _vigilant(setup, request.app, ordering.arranged(setup, decision, verification, to.number, to.country))
+    decision = _vigilant(setup, app, ordering.arranged(setup, decision, verification, to.number, to.country))
     fixed = trial.code(setup, to.number, to.address)
     decision = trial.aimed(decision) if fixed else decision
-    secrets = Secrets(
-        request.code or fixed or codes.make(decision.code.length, decision.code.alphabet, setup.keys.random.randrange),
-        to.number,
-        to.address,
-        request.domain,
-        request.app_hash,
-        dict(request.context) or None,
-    )
-    groups, kept = _group(setup, request.app, decision, to)
-    opt_outs = suppressions.opt_outs(setup, request.app, setup.policies[decision.policy], to)
-    purses = spending.purses(setup, decision, now)
+    secrets = _secrets(setup, request, decision, to, fixed)
+    counters, kept = _counters(setup, plan, decision.subjects)
+    opt_outs = suppressions.opt_outs(setup, app, setup.policies[decision.policy], to)
+    purses = plan.purses_at(setup, decision, now)
     v = _verification(verification, request, decision, to, now, limits=kept, opt_outs=opt_outs, purses=purses)
-    locale = request.locale or app.locale
+    locale = request.locale or setup.apps[app].locale
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
-    guesses = setup.keys.name("limit", "guesses", request.app, to.target)
-    watched, slot = suspicion.watched(setup, decision.watches), suspicion.slot(setup, request.app)
+    guesses = plan.guesses(to.target)
+    watched = suspicion.watched(setup, decision.watches)
     creation = Creation(
         id=verification,
         shard=shard,
         fields={
+            **plan.budget,
             **_code(setup, v, secrets.code),
             **_watching(v, watched),
             **_bindings(setup, request.context, to),
-            **_budget(setup, decision, guesses),
-            sent_to(decision.steps[0].channel): 1,
+            sent_to(v.current.channel): 1,
+            "g": guesses,
             "a": v.app,
             "m": v.checks_max,
             "h": sealed,
@@ -76,20 +71,45 @@ def draft(setup: Setup, request: Start, decision: Decision, to: Destinations, li
         life=decision.code.expiry,
         keep=decision.code.expiry + setup.times.tombstone,
         lease=setup.pace.lease,
-        counters=tuple(_counter(setup, key, limits) for key, limits in groups.items()),
-        idempotency=_idempotency(setup, request.app, "start", request.idempotency_key, request.body, request.wait),
-        looks=suppressions.looks(opt_outs, (step.channel for step in decision.steps)),
-        lists=lists.looks(setup, request.app, to, listed),
-        watch=vigilance.asked(setup, request.app),
-        block=vigilance.blocks(setup, request.app),
-        traces=erasure.traces(setup, request.app, to),
+        counters=counters,
+        idempotency=_idempotency(setup, app, "start", request.idempotency_key, request.body, request.wait),
+        looks=suppressions.looks(opt_outs, [step.channel for step in decision.steps]),
+        lists=lists.looks(setup, app, to, listed),
+        watch=plan.watch,
+        block=plan.block,
+        traces=erasure.traces(setup, app, to),
         spend=spending.spend(v, now, reserve=v.current.held),
         watched=watched,
-        place=slot.shard,
-        index=slot.index,
+        place=plan.slot.shard,
+        index=plan.slot.index,
     )
     stored = Stored(v, setup.keys.active, sealed, locale, b"")
-    return Draft(stored, secrets, creation, tuple(groups.values()), decision)
+    return Draft(stored, secrets, creation, plan.limits, decision)
+
+
+def _secrets(setup: Setup, request: Start, decision: Decision, to: Destinations, fixed: str) -> Secrets:
+    """What is sealed. `fixed` is the code of a test destination."""
+    code = (
+        request.code or fixed or codes.make(decision.code.length, decision.code.alphabet, setup.keys.random.randrange)
+    )
+    return Secrets(code, to.number, to.address, request.domain, request.app_hash, dict(request.context) or None)
+
+
+def _counters(
+    setup: Setup, plan: Plan, subjects: Mapping[str, str]
+) -> tuple[tuple[Counter, ...], tuple[SendLimit, ...]]:
+    """The counters of a start, and the limits that later messages reserve under as well: all of them in the counters of
+    the first message's address, and each in those of its own."""
+    counters: list[Counter] = []
+    kept: list[SendLimit] = []
+    for of, name, own, key, form, limits in plan.counts:
+        if own:
+            key = setup.store.limit_key(setup.keys.shard(subjects[own]), name(subjects[own]))
+            kept += [SendLimit(key, *limit[1:]) for limit in limits]
+        elif not key:
+            key = elsewhere(setup, name(of.subject(subjects)))
+        counters.append(Counter(key, *form[1:]))
+    return tuple(counters), tuple(kept)
 
 
 def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
@@ -154,13 +174,6 @@ def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dic
     return {**bound, "q": _context(setup, context)} if context else bound
 
 
-def _budget(setup: Setup, decision: Decision, counter: str) -> dict[str, object]:
-    most, longest = setup.reach.guesses
-    budget: dict[str, object] = {"g": counter, "y": decision.guesses.amount, "z": decision.guesses.window}
-    delays = {"D": decision.guesses.delays} if decision.guesses.delays else {}
-    return {**budget, **delays, "o": most, "u": longest}
-
-
 def _context(setup: Setup, context: Mapping[str, str]) -> bytes:
     return setup.keys.fingerprint(pack(sorted(context.items())))
 
@@ -180,36 +193,6 @@ def _idempotency(setup: Setup, app: str, route: str, key: str | None, body: byte
         setup.times.idempotency,
         wait + _WAIT_MARGIN if wait else 0,
     )
-
-
-def _group(
-    setup: Setup, app: str, decision: Decision, to: Destinations
-) -> tuple[dict[str, tuple[Limit, ...]], tuple[SendLimit, ...]]:
-    """The limits of a start by the counter that they share, and those that later messages reserve under as well: all
-    of them in the counters of the first message's address, and each in those of its own."""
-    keys = setup.keys
-    groups: dict[str, tuple[Limit, ...]] = {}
-    kept: list[SendLimit] = []
-    for counter in with_cooldown(app, decision):
-        subject = counter.subject(decision.subjects)
-        name = keys.name("limit", counter.scope, counter.per, counter.counts, subject)
-        own = counter.per == "destination"  # in the slot of its verifications, whichever comes first there
-        key = setup.store.limit_key(keys.shard(subject if own else name), name)
-        groups[key] = counter.limits
-        if own:
-            only = "" if subject == to.target else "phone" if subject == to.number else "email"
-            starts = counter.counts is Counts.STARTS
-            most, longest = setup.reach.of(counter)
-            kept += [
-                SendLimit(key, x.name, x.amount, x.window, x.shadow, starts, most, longest, x.waits, only)
-                for x in counter.limits
-            ]
-    return groups, tuple(kept)
-
-
-def _counter(setup: Setup, key: str, limits: tuple[Limit, ...]) -> Counter:
-    rules = tuple(Rule(limit.amount, limit.window, limit.shadow, limit.waits) for limit in limits)
-    return Counter(key, rules, *setup.reach.of(limits[0]))
 
 
 def _verification(

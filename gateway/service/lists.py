@@ -38,10 +38,19 @@ class Standing:
 def looks(setup: Setup, app: str, to: Destinations, listed: Listed) -> tuple[ListLook, ...]:
     """What the store has to look at before a verification may begin, if the list is taken to say `listed`."""
     return tuple(
-        ListLook(_record(setup, app, _shard(setup, address)), setup.keys.hashes("list", app, entries.of(address)), word)
+        ListLook(_record(setup, app, _shard(setup, address)), _entries(setup, app, address), word)
         for address, word in ((to.phone, listed.phone), (to.email, listed.email))
         if address
     )
+
+
+def _entries(setup: Setup, app: str, address: Phone | Email) -> tuple[bytes, ...]:
+    """All that cover it, the most special first."""
+    covering = entries.of(address)
+    if isinstance(address, Email) or not address.range:
+        return setup.keys.hashes("list", app, covering)
+    few = len(address.e164) - len(address.range) + 1  # the number itself, and its beginnings that are longer
+    return (*setup.keys.hashes("list", app, covering[:few]), *setup.keys.beginnings("list", app, address.range))
 
 
 def told(to: Destinations, words: tuple[Word, ...]) -> Listed:

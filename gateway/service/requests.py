@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -118,8 +117,7 @@ class Mismatched(Refused):
     """The idempotency key belongs to another request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Destinations:
+class Destinations(NamedTuple):
     """Whom it is about, understood. `target` is what guesses and later messages are counted by: the address that the
     first message goes to, so that nobody hides one address behind another."""
 
@@ -129,7 +127,7 @@ class Destinations:
 
     def aimed(self, channel: str) -> Destinations:
         """The same, for a verification that begins with this channel."""
-        return replace(self, by_email=channel == Channel.EMAIL)
+        return self._replace(by_email=True) if channel == Channel.EMAIL else self
 
     @property
     def target(self) -> str:

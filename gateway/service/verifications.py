@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.core import codes, machine
@@ -24,6 +24,7 @@ from gateway.service import (
 from gateway.service.drafting import Draft
 from gateway.service.engine import Engine
 from gateway.service.limiting import limited
+from gateway.service.planning import Plans
 from gateway.service.requests import (
     Check,
     Checked,
@@ -85,6 +86,7 @@ class Verifications:
     def __init__(self, setup: Setup, engine: Engine) -> None:
         self._setup = setup
         self._engine = engine
+        self._plans = Plans(setup)
 
     async def start(self, request: Start) -> Begun:
         """Start a verification and its first send. Raises InvalidField, Denied, Limited, Overloaded, Mismatched and
@@ -96,7 +98,7 @@ class Verifications:
         policy = self._policy(question)
         _require(policy, request.context)
         if (times := stretch(self._setup, policy, request)) > 1:
-            question = replace(question, stretch=times)
+            question = question._replace(stretch=times)
         question = await self._asked(question)
         # Again with what the store said of opt-outs, lists and caps: mostly it says nothing, and the first is it.
         while not isinstance(found := await self._tried(request, question, to), Begun):
@@ -106,7 +108,7 @@ class Verifications:
     async def _asked(self, question: Question) -> Question:
         """The question with what the DNS says, if its policy wants to know."""
         if question.email and self._policy(question).mailboxes.asks:
-            return replace(question, mail=await self._setup.mail(question.email.domain))
+            return question._replace(mail=await self._setup.mail(question.email.domain))
         return question
 
     def _policy(self, question: Question) -> Policy:
@@ -114,13 +116,13 @@ class Verifications:
 
     def _knowing(self, question: Question, found: Suppressed | Words | Capped | Doubt, to: Destinations) -> Question:
         if isinstance(found, Capped):
-            return replace(question, only_free=True)  # which no cap refuses
+            return question._replace(only_free=True)  # which no cap refuses
         if isinstance(found, Doubt):
-            return replace(question, suspected=found.mode, suspected_by=found.rule)
+            return question._replace(suspected=found.mode, suspected_by=found.rule)
         if isinstance(found, Words):
-            return replace(question, listed=lists.told(to, found.words))
+            return question._replace(listed=lists.told(to, found.words))
         suppressions.left_out(self._setup, found.channels, app=question.app, purpose=question.purpose)
-        return replace(question, suppressed=(*question.suppressed, *found.channels))
+        return question._replace(suppressed=(*question.suppressed, *found.channels))
 
     async def _excused(self, policy: Policy, rule: str, question: Question, to: Destinations) -> Words | None:
         """What the app's own list says, where that could undo a refusal. The store is asked in vain only then: for all
@@ -357,7 +359,7 @@ class Verifications:
 
     def _draft(self, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
         try:
-            return drafting.draft(self._setup, request, decision, to, listed)
+            return drafting.draft(self._setup, self._plans, request, decision, to, listed)
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
 

@@ -44,10 +44,11 @@ class Counter(NamedTuple):
     rules: tuple[Rule, ...]
     most: int = 1  # times to remember, for whoever else counts here
     longest: int = 1  # ms to remember them
+    ready: tuple[object, ...] | None = None  # as it is packed, where somebody has done so already
 
     @property
     def packed(self) -> tuple[object, ...]:
-        return _packed(self.rules, self.most, self.longest)
+        return self.ready or _packed(self.rules, self.most, self.longest)
 
 
 @lru_cache(maxsize=1024)
@@ -301,7 +302,7 @@ class Running(Exception):
     """The first request with this idempotency key is not answered yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, each of its fields would be set by a call, and it is read at once and by one reader
 class Creation:
     """Everything that a start writes."""
 

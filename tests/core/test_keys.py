@@ -80,6 +80,26 @@ def test_a_name_in_the_store_tells_nothing_without_the_lookup_key(keys: Keyring)
     assert keys.hashed("target", "\ud800")  # what JSON can carry never raises
 
 
+def test_a_name_by_its_last_part_is_the_name(keys: Keyring) -> None:
+    one = keys.namer("limit", "shop", "ip")
+    assert [one(text) for text in ("203.0.113.7", "", "\ud800")] == [
+        keys.name("limit", "shop", "ip", text) for text in ("203.0.113.7", "", "\ud800")
+    ]
+    assert len({keys.name("limit", *parts) for parts in (("a", "b", "c"), ("a", "b\x1f", "c"), ("a", "bc"))}) == 3
+
+
+def test_the_beginnings_of_a_number_are_hashed_as_entries_are(keys: Keyring) -> None:
+    expected = keys.hashes("list", "shop", ["+4479*", "+447*", "+44*", "+4*"])
+    assert keys.beginnings("list", "shop", "+4479") == keys.beginnings("list", "shop", "+4479") == expected
+    assert keys.beginnings("list", "bank", "+4479") != expected
+
+
+def test_what_lies_nowhere_in_particular_is_spread_over_all_shards(keys: Keyring) -> None:
+    shards = Counter(Keyring.shard_of_name(keys.name("limit", "ip", str(n))) for n in range(6_400))
+    assert set(shards) == set(range(SHARDS))
+    assert max(shards.values()) < 170  # of 100 each: seven times the usual deviation
+
+
 def test_a_token_names_its_attempt(keys: Keyring) -> None:
     id_ = new_id(3)
     assert keys.callee(keys.token(id_, 7, "twilio"), "twilio") == Callee(id_, 7)

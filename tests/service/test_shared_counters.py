@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.service import drafting
+from gateway.service import planning
 from gateway.service.requests import Limited
 from gateway.service.setup import Reach
 from tests.support.world import EMAIL, POLICY, World
@@ -81,11 +81,10 @@ async def test_guesses_under_a_lenient_policy_do_not_empty_a_strict_ones_budget(
 
 
 async def test_a_budget_that_each_policy_trims_is_emptied(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
-    def own(_setup: Any, decision: Any, counter: str) -> dict[str, object]:
-        amount, window = decision.guesses.amount, decision.guesses.window
-        return {"g": counter, "y": amount, "z": window, "o": amount, "u": window}
+    def own(_setup: Any, guesses: Any) -> dict[str, object]:
+        return {"y": guesses.amount, "z": guesses.window, "o": guesses.amount, "u": guesses.window}
 
-    monkeypatch.setattr(drafting, "_budget", own)
+    monkeypatch.setattr(planning, "_budget", own)
     assert await guesses_allowed_at_login(worlds(policies=GUESSING)) > 6
 
 
