@@ -42,6 +42,14 @@ def watched(folder: Path) -> Iterator[Backing]:
 
 
 @contextlib.contextmanager
+def heedless(folder: Path) -> Iterator[Backing]:
+    """The same, and nothing waits."""
+    with watched(folder) as backing:
+        backing.settings = {"wait": {"replicas": 0}}
+        yield backing
+
+
+@contextlib.contextmanager
 def clustered(folder: Path) -> Iterator[Backing]:
     """Three primaries with a replica each."""
     with six(folder) as cluster:

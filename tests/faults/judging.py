@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from gateway.core.model import AttemptStatus
@@ -49,12 +49,24 @@ def alive_or_over(case: Case) -> Iterator[str]:
             yield f"{id_}: message {v.current.number} stayed queued"
 
 
-RULES = (
+Rule = Callable[[Case], Iterator[str]]
+RULES: tuple[Rule, ...] = (
     *(r for r in checker.RULES if r not in (checker.a_timer_or_an_end, checker.in_time)),
     honest,
     alive_or_over,
 )
 
+
+TAKEN_BACK = (
+    checker.few_wrong,
+    checker.few_sends,
+    checker.an_end_is_for_ever,
+    checker.repeats_agree,
+    checker.within_the_caps,
+    checker.the_purses_agree,
+)
+"""What a failover may take back, since nobody waits until a replica has it: a wrong code that was counted, a cancel, a
+resend, what was spent. It is told, and not judged."""
 
 AT_HAND = 10
 """Messages that one process may have had at hand when it was stopped: the callers are no more than that."""
@@ -86,12 +98,12 @@ def _stops(history: History) -> Iterator[tuple[Event, Event]]:
             yield down, up
 
 
-def broken(history: History) -> list[str]:
+def broken(history: History, rules: Sequence[Rule] = RULES) -> list[str]:
     """What breaks a rule, each with the rule's name; empty when everything holds."""
     late = last_words(history)
     case = Case(replace(history, events=[event for event in history.events if event not in late]), TERMS)
     spoke = [f"last_words: {len(late)} messages of a process that had been stopped"] if len(late) > AT_HAND else []
-    return spoke + [f"{rule.__name__}: {fault}" for rule in RULES for fault in rule(case)]
+    return spoke + [f"{rule.__name__}: {fault}" for rule in rules for fault in rule(case)]
 
 
 def answered(history: History) -> dict[str, int]:

@@ -3,19 +3,18 @@ is doubled, and everybody is answered in time."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from gateway.core.model import AttemptStatus
-from tests.faults.callers import Callers
-from tests.faults.fleet import LEASE, Fleet, fleet
+from tests.faults.fleet import Fleet, fleet
 from tests.faults.judging import answered, broken
 from tests.faults.nemeses import NEMESES, Nemesis, a_gateway_stopped, strike, the_store_killed
+from tests.faults.suffering import suffer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
@@ -27,37 +26,10 @@ async def sound(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet
         yield one
 
 
-async def suffer(one: Fleet, nemesis: Nemesis) -> list[str]:
-    """What is broken after people have worked while this struck, and everything had the time to mend."""
-    history = await one.afresh()
-    await asyncio.sleep(0.2)  # a timer that was taken a moment before is of what is no more
-    known = len(one.errors())
-    async with Callers(one):
-        await asyncio.sleep(0.3)
-        await strike(one, nemesis)
-        await asyncio.sleep(0.3)
-    await mend(one)
-    history.faults += one.errors()[known:]
-    return broken(history)
-
-
-async def mend(one: Fleet) -> None:
-    """Take down what the store holds once no message is queued any more: with the time of a lease that was lost, and of
-    the next look for it. What happens while the store is read is left out of the history."""
-    for _ in range(int(2 * LEASE / 100)):
-        events = len(one.history.events)
-        still = await one.keep()
-        pending = (k.stored.verification for k in one.history.kept.values() if k.stored.verification.pending)
-        if still and all(v.current.status is not AttemptStatus.QUEUED for v in pending):
-            break
-        await asyncio.sleep(0.1)
-    del one.history.events[events:]
-
-
 @pytest.mark.parametrize("nemesis", NEMESES)
 async def test_nothing_is_lost_or_doubled_under(sound: Fleet, nemesis: str) -> None:
     for _ in range(ROUNDS):
-        assert await suffer(sound, NEMESES[nemesis]) == []
+        assert broken(await suffer(sound, partial(strike, nemesis=NEMESES[nemesis]))) == []
         counts = answered(sound.history)
         print(f"{nemesis}: {counts}, {sum(1 for _ in sound.history.of('send'))} messages")  # noqa: T201 - for -s
         assert min(sound.history.purses.values()) > 50_000, "of the 0.10 USD of those that are dear"
@@ -70,7 +42,7 @@ async def breaks(rules: set[str], folder: Path, mistake: str, nemesis: Nemesis) 
     told: set[str] = set()
     async with fleet(folder, mistake=mistake) as bent:
         for _ in range(3):
-            told |= {fault.partition(":")[0] for fault in await suffer(bent, nemesis)}
+            told |= {fault.partition(":")[0] for fault in broken(await suffer(bent, partial(strike, nemesis=nemesis)))}
             if told >= rules:
                 return True
     return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,35 @@ class Six:
         slot = key_slot(tag.encode())
         return next(one for one in self.servers if slot in _held(one))
 
+    def fullest(self, number: int) -> list[int]:
+        """The slots with the most keys: so many, or as many as have any."""
+        keys = [key for one in self.primaries() for key in (one.say("KEYS", "*") or b"").split() if b"{" in key]
+        return [slot for slot, _ in Counter(key_slot(key) for key in keys).most_common(number)]
+
+    def carry_slot(self, slot: int) -> None:
+        """Move a slot to another primary key by key, while it is used."""
+        before, other = self._both(slot)
+        other.say("CLUSTER", "SETSLOT", str(slot), "IMPORTING", _id(before))
+        before.say("CLUSTER", "SETSLOT", str(slot), "MIGRATING", _id(other))
+        while keys := _keys(before, slot):
+            said = before.say("MIGRATE", "127.0.0.1", str(other.port), '""', "0", "1000", "KEYS", *keys)
+            assert said in (b"+OK\r\n", b"+NOKEY\r\n"), said
+        for one in (other, before, *self.servers):
+            one.say("CLUSTER", "SETSLOT", str(slot), "NODE", _id(other))
+        until(lambda: slot in _held(other))
+
     def move(self, tag: str) -> None:
-        """Move the slot to another primary, while it is used."""
-        slot, before = key_slot(tag.encode()), self.holder(tag)
-        other = next(one for one in self.servers if one is not before and _held(one))
+        """Move the slot of a tag to another primary, while it is used."""
+        self.move_slot(key_slot(tag.encode()))
+
+    def _both(self, slot: int) -> tuple[Server, Server]:
+        """Who has the slot, and another primary."""
+        before = next(one for one in self.servers if slot in _held(one))
+        return before, next(one for one in self.servers if one is not before and _held(one))
+
+    def move_slot(self, slot: int) -> None:
+        """Move a slot to another primary at once, while it is used."""
+        before, other = self._both(slot)
         said = before.say("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", str(slot), str(slot), "NODE", _id(other))
         assert said == b"+OK\r\n", said
         until(lambda: slot in _held(other))
@@ -76,6 +102,11 @@ def _join(servers: list[Server], bus: str) -> None:
     until(lambda: all((one.say("CLUSTER", "NODES") or b"").count(b"connected") == 6 for one in servers))
     for replica, primary in zip(servers[3:], servers[:3], strict=True):
         until(lambda r=replica, p=primary: r.say("CLUSTER", "REPLICATE", _id(p)) == b"+OK\r\n")  # type: ignore[misc]
+
+
+def _keys(one: Server, slot: int) -> list[str]:
+    said = (one.say("CLUSTER", "GETKEYSINSLOT", str(slot), "20") or b"").decode().split("\r\n")
+    return said[2::2]
 
 
 def _id(one: Server) -> str:
