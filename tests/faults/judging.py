@@ -60,13 +60,14 @@ RULES: tuple[Rule, ...] = (
 TAKEN_BACK = (
     checker.few_wrong,
     checker.few_sends,
+    checker.not_sent_twice,
     checker.an_end_is_for_ever,
     checker.repeats_agree,
     checker.within_the_caps,
     checker.the_purses_agree,
 )
 """What a failover may take back, since nobody waits until a replica has it: a wrong code that was counted, a cancel, a
-resend, what was spent. It is told, and not judged."""
+resend, what was spent, a step of the fallback, which is then taken again. It is told, and not judged."""
 
 AT_HAND = 10
 """Messages that one process may have had at hand when it was stopped: the callers are no more than that."""

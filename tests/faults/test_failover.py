@@ -18,6 +18,7 @@ from tests.simulation.checker import Case
 from tests.simulation.history import History
 
 LONG = "FAULT_ROUNDS" in os.environ
+ROUNDS = int(os.environ.get("FAULT_ROUNDS", "1"))
 STRICT = [rule for rule in RULES if rule not in TAKEN_BACK]
 
 
@@ -48,8 +49,11 @@ def busy(history: History) -> bool:
     return min(counts.get("start", 0), counts.get("check", 0)) > 10
 
 
+@pytest.mark.parametrize("again", range(ROUNDS))
 @pytest.mark.parametrize("failover", FAILOVERS if LONG else ["primary_killed"])
-async def test_a_failover_costs_patience_and_nothing_that_was_acknowledged(failover: str, tmp_path: Path) -> None:
+async def test_a_failover_costs_patience_and_nothing_that_was_acknowledged(
+    failover: str, again: int, tmp_path: Path
+) -> None:
     async with fleet(tmp_path, on=watched) as one:
         history = await struck(one, FAILOVERS[failover])
     print(f"{failover}: {told(history)}")  # noqa: T201 - for -s
@@ -57,8 +61,9 @@ async def test_a_failover_costs_patience_and_nothing_that_was_acknowledged(failo
     assert busy(history)
 
 
+@pytest.mark.parametrize("again", range(ROUNDS))
 @pytest.mark.parametrize("move", MOVES if LONG else ["slots_moved_at_once"])
-async def test_slots_that_move_cost_nothing(move: str, tmp_path: Path) -> None:
+async def test_slots_that_move_cost_nothing(move: str, again: int, tmp_path: Path) -> None:
     async with fleet(tmp_path, on=clustered) as one:
         history = await struck(one, MOVES[move])
     print(f"{move}: {told(history)}")  # noqa: T201
