@@ -7,6 +7,8 @@ from itertools import product
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric as LibraryMetric
+from prometheus_client.registry import Collector
 
 from channels.contract import Channel
 from gateway.telemetry.labels import CHANNELS, ERRORS, Names, one_of
@@ -36,26 +38,57 @@ Series = tuple[str, ...]
 T = TypeVar("T", Counter, Gauge, Histogram)
 
 
-class Family(Generic[T]):
+class Family(Collector, Generic[T]):
     """One metric and its children. `labels()` of the library takes a lock and costs more than the count itself.
 
     A label tuple that has a child is valid by construction, so the usual call is one dictionary look-up; only an
-    unknown tuple goes through `tidy`, which makes it one of the closed set.
+    unknown tuple goes through `tidy`, which makes it one of the closed set. What is added up or put here, by one
+    thread, is given to the library when somebody looks: scrapes are far fewer than counts.
     """
 
-    def __init__(self, parent: T, tidy: Callable[..., Series]) -> None:
+    def __init__(self, parent: T, tidy: Callable[..., Series], give: Callable[[T, float], None]) -> None:
         self.parent: T = parent
         self._tidy = tidy
+        self._give: Callable[[T, float], None] = give
         self._children: dict[Series, T] = {}
+        self._waiting: dict[Series, float] = {}
 
     def of(self, *raw: str) -> T:
         child = self._children.get(raw)
         return child if child is not None else self._bind(self._tidy(*raw))
 
+    def add(self, *raw: str, amount: float = 1) -> None:
+        """Count."""
+        if raw not in self._children:
+            raw = self._admitted(raw)
+        self._waiting[raw] = self._waiting.get(raw, 0) + amount
+
+    def put(self, value: float, *raw: str) -> None:
+        """Say how things stand."""
+        if raw not in self._children:
+            raw = self._admitted(raw)
+        self._waiting[raw] = value
+
     def prime(self, tuples: Iterable[Series]) -> None:
         """Export these at zero, so that a rate over them is 0 and not "no data"."""
         for raw in tuples:
             self.of(*raw)
+
+    def describe(self) -> Iterable[LibraryMetric]:
+        """What the registry asks at the beginning."""
+        return self.parent.describe()
+
+    def collect(self) -> Iterable[LibraryMetric]:
+        """What the registry asks at each scrape."""
+        waiting, self._waiting = self._waiting, {}
+        for labels, value in waiting.items():
+            self._give(self._children[labels], value)
+        return self.parent.collect()
+
+    def _admitted(self, raw: Series) -> Series:
+        labels = self._tidy(*raw)
+        self._bind(labels)
+        return labels
 
     def _bind(self, labels: Series) -> T:
         child = self._children.get(labels)
@@ -122,16 +155,22 @@ class Families:
 
     def _counter(self, name: str, tidy: Callable[..., Series]) -> Family[Counter]:
         metric = self._taken(name, Kind.COUNTER)
-        return Family(Counter(metric.name, metric.help, metric.labels, registry=self._registry), tidy)
+        return self._registered(
+            Family(Counter(metric.name, metric.help, metric.labels, registry=None), tidy, Counter.inc)
+        )
 
     def _gauge(self, name: str, tidy: Callable[..., Series]) -> Family[Gauge]:
         metric = self._taken(name, Kind.GAUGE)
-        return Family(Gauge(metric.name, metric.help, metric.labels, registry=self._registry), tidy)
+        return self._registered(Family(Gauge(metric.name, metric.help, metric.labels, registry=None), tidy, Gauge.set))
 
     def _histogram(self, name: str, tidy: Callable[..., Series]) -> Family[Histogram]:
         metric = self._taken(name, Kind.HISTOGRAM)
-        parent = Histogram(metric.name, metric.help, metric.labels, registry=self._registry, buckets=metric.buckets)
-        return Family(parent, tidy)
+        parent = Histogram(metric.name, metric.help, metric.labels, registry=None, buckets=metric.buckets)
+        return self._registered(Family(parent, tidy, Histogram.observe))
+
+    def _registered(self, family: Family[T]) -> Family[T]:
+        self._registry.register(family)
+        return family
 
     def _taken(self, name: str, kind: Kind) -> Metric:
         metric = self._table.pop(name)
