@@ -159,7 +159,7 @@ class Engine:
         send = _send_of(turn)
         counters = limiting.counters(turn[0], sends_only=not by_person) if send else ()
         spend = spending.spend(turn[0], now, send.attempt.held if send else 0, change)
-        result = await self._commit(stored, turn, now, counters, reseal, spend)
+        result = await self._commit(stored, turn, now, counters, send, reseal, spend)
         if isinstance(result, Committed):
             spending.tell(self._setup, turn[0], spend, result.paid)
         return turn, result
@@ -227,7 +227,7 @@ class Engine:
         stopped between its claim and this line must not send after an approval. The first try may have been paid for,
         so this one is charged as well, whatever the caps say, and never given back."""
         spend = spending.spend(stored.verification, now, change=attempt.held)
-        result = await self._commit(stored, (stored.verification, ()), now, (), None, spend)
+        result = await self._commit(stored, (stored.verification, ()), now, (), None, None, spend)
         if isinstance(result, Committed):
             spending.tell(self._setup, stored.verification, spend, result.paid)
             turned = self._turned(stored, (stored.verification, ()), now, result, since)
@@ -314,26 +314,27 @@ class Engine:
         turn: machine.Turn,
         now: int,
         counters: tuple[Counter, ...],
+        send: Send | None,
         reseal: Reseal | None,
         spend: Spend | None,
     ) -> Committed | Conflict | StoreLimited | Capped:
         v, effects = turn
-        send = _send_of(turn)
+        fields: dict[str, object] = {"b": pack_body(v, stored.locale)}
+        if reseal:
+            fields.update(reseal.fields)
+        if send:
+            fields[sent_to(send.attempt.channel)] = 1
         return await self._setup.store.commit(
             Change(
                 id=v.id,
                 version=stored.verification.version,
-                fields={
-                    "b": pack_body(v, stored.locale),
-                    **(reseal.fields if reseal else {}),
-                    **({sent_to(send.attempt.channel): 1} if send else {}),
-                },
+                fields=fields,
                 status=v.status if v.status is not stored.verification.status else None,
                 due=machine.due(v, now, self._setup.pace) or 0,
                 journal=record.journal(v, effects, now),
                 tombstone=self._setup.times.tombstone,
                 counters=counters,
-                looks=suppressions.looks(v.opt_outs, [send.attempt.channel] if send else ()),
+                looks=suppressions.looks(v.opt_outs, [send.attempt.channel]) if send else (),
                 marks=suppressions.marks(self._setup, v, effects),
                 spend=spend,
             )
@@ -345,8 +346,7 @@ class Engine:
         else:
             self._count(v, effects, now)
         waiter = self._waiting.get(v.id)
-        news = any(isinstance(e, Changed) and e.attempt.status in ("sent", "delivered") for e in effects)
-        if waiter and not waiter.done() and (news or v.exhausted or not v.pending):
+        if waiter and not waiter.done() and (v.exhausted or not v.pending or _handed_over(effects)):
             waiter.set_result(v)
 
     def _count(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
@@ -379,5 +379,13 @@ def _opted_out(attempt: Attempt, *, unsent: bool = True) -> Failed:
     return Failed(attempt.number, ErrorClass.OPTED_OUT, suppressions.ALREADY, unsent=unsent)
 
 
+def _handed_over(effects: tuple[Effect, ...]) -> bool:
+    """Whether somebody has taken a message, or has even brought it."""
+    return any(isinstance(effect, Changed) and effect.attempt.status in ("sent", "delivered") for effect in effects)
+
+
 def _send_of(turn: machine.Turn) -> Send | None:
-    return next((effect for effect in turn[1] if isinstance(effect, Send)), None)
+    for effect in turn[1]:
+        if isinstance(effect, Send):
+            return effect
+    return None

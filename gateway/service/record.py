@@ -26,7 +26,7 @@ def started(v: Verification, ordered: Iterable[str] = ()) -> bytes:
 
 def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:
     """The events of one turn."""
-    return b"".join(entry(v, now, *facts) for effect in effects for facts in _facts(effect))
+    return b"".join([entry(v, now, *facts) for effect in effects for facts in _facts(effect)])
 
 
 def _facts(effect: Effect) -> Iterator[tuple[Any, ...]]:

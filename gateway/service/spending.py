@@ -38,13 +38,10 @@ def settled(setup: Setup, turn: Turn) -> tuple[Turn, int]:
     v, effects = turn
     change = 0
     for effect in effects:
-        match effect:
-            case Unsent(attempt):
-                due: int | None = 0
-            case Paid(attempt, cost):
-                due = _reckoned(setup, cost)
-            case _:
-                continue
+        if not isinstance(effect, Unsent | Paid):
+            continue
+        attempt = effect.attempt
+        due = 0 if isinstance(effect, Unsent) else _reckoned(setup, effect.cost)
         if due is not None:
             change += due - v.attempts[attempt.number - 1].held
             v = _holding(v, attempt.number, due)

@@ -75,12 +75,13 @@ def left_out(setup: Setup, channels: Iterable[str], **facts: object) -> None:
     setup.log.info("suppression.applied", channels=named, **facts)
 
 
-def _opted_out(effects: tuple[Effect, ...]) -> Iterator[Attempt]:
-    for effect in effects:
-        match effect:
-            case Changed(Attempt(status=AttemptStatus.FAILED, reason=ErrorClass.OPTED_OUT) as attempt):
-                if attempt.vendor_code != ALREADY:
-                    yield attempt
+def _opted_out(effects: tuple[Effect, ...]) -> list[Attempt]:
+    changed = [effect.attempt for effect in effects if isinstance(effect, Changed)]
+    return [a for a in changed if a.status is AttemptStatus.FAILED and _by_vendor(a)]
+
+
+def _by_vendor(attempt: Attempt) -> bool:
+    return attempt.reason == ErrorClass.OPTED_OUT and attempt.vendor_code != ALREADY
 
 
 def life(setup: Setup, app: str) -> int:

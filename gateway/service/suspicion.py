@@ -80,9 +80,6 @@ def no_digest() -> bytes:
     return secrets.token_bytes(32)
 
 
-_TREATED = {Mode.MONITOR: "noted", Mode.CHALLENGE: "challenged", Mode.SHADOW: "shadowed"}
-
-
 def doubt(setup: Setup, decision: Decision, result: Suspected) -> Doubt:
     """What the policy is to be asked again with; and tell of the blocks that the start has brought about."""
     found(setup, decision.watches, result.fired)
@@ -90,21 +87,12 @@ def doubt(setup: Setup, decision: Decision, result: Suspected) -> Doubt:
     return Doubt(by.mode, by.rule)
 
 
-def treated(setup: Setup, decision: Decision, created: Created, v: Verification) -> None:
-    """Count and log what was not refused and looks like abuse."""
+def treated(setup: Setup, decision: Decision, created: Created) -> tuple[str, ...]:
+    """The rules by which a start that was not refused looks like abuse, counted."""
     noted = (*created.noted, *(news.watch for news in created.fired))
     rules = (*decision.suspicions, *(decision.watches[number].rule for number in noted))
-    if rules:
-        _count(setup, decision.treatment, rules)
-        setup.log.info(
-            f"fraud.{_TREATED[decision.treatment]}",
-            verification=v.id,
-            app=v.app,
-            purpose=v.purpose,
-            policy=v.policy,
-            rules=rules,
-            country=v.country,
-        )
+    _count(setup, decision.treatment, rules)
+    return rules
 
 
 def refused(setup: Setup, decision: Decision) -> None:

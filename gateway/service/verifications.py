@@ -325,7 +325,7 @@ class Verifications:
             attempts=(first,),
         )
         suspicion.found(setup, draft.decision.watches, created.fired)
-        suspicion.treated(setup, draft.decision, created, v)
+        rules = suspicion.treated(setup, draft.decision, created)
         if not v.shadow:
             setup.metrics.started(v.app, v.purpose, v.country)
         spending.tell(setup, v, draft.creation.spend, created.paid)
@@ -343,6 +343,8 @@ class Verifications:
             phone=v.phone or None,
             email=v.email or None,
             country=v.country or None,
+            mode=str(draft.decision.treatment) if rules else None,
+            rules=rules or None,
             notes=_notes(draft.decision),
         )
         self._engine.carry(draft.stored._replace(verification=v), first, since, draft.secrets)

@@ -46,8 +46,9 @@ EVENTS: tuple[Event, ...] = (
     Event(
         "verification.started",
         "info",
-        "A verification was created.",
-        ("purpose", "policy", "revision", "phone", "email", "country", "notes"),
+        "A verification was created. Where it looks like abuse, `rules` say so and `mode` what became of it: `monitor` "
+        "is only noted, `challenge` keeps to channels that cost nothing to pump, `shadow` sends nothing.",
+        ("purpose", "policy", "revision", "phone", "email", "country", "mode", "rules", "notes"),
     ),
     Event(
         "verification.refused",
@@ -123,24 +124,6 @@ EVENTS: tuple[Event, ...] = (
         ("provider", "channel", "zone", "from_state", "state"),
     ),
     # Abuse
-    Event(
-        "fraud.noted",
-        "info",
-        "A start looks like abuse, and was sent all the same: the rules only note it.",
-        ("purpose", "policy", "rules", "country"),
-    ),
-    Event(
-        "fraud.challenged",
-        "info",
-        "A start looks like abuse: only channels that cost nothing to pump are left to it.",
-        ("purpose", "policy", "rules", "country"),
-    ),
-    Event(
-        "fraud.shadowed",
-        "info",
-        "A start looks like abuse: it was answered as ever, and nothing is sent.",
-        ("purpose", "policy", "rules", "country"),
-    ),
     *(
         Event(f"block.{event}", level, meaning, ("rule", "per", "subject", "mode", "number", "until"))
         for event, level, meaning in (
