@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from gateway.core import machine
 from gateway.core.model import SendLimit, Verification
 from gateway.service.requests import Limited
@@ -23,6 +25,16 @@ def counters(v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
         )
         for key, limits in _groups(v, sends_only=sends_only).items()
     )
+
+
+def passed(setup: Setup, policy: str, groups: Iterable[Iterable[Limit]], shadows: Collection[tuple[int, int]]) -> None:
+    """Count the limits that let a start through. Those in shadow that would not have are named by their places."""
+    if not shadows:
+        setup.metrics.allowed(policy, [limit.name for group in groups for limit in group])
+        return
+    for g, group in enumerate(groups):
+        for place, limit in enumerate(group):
+            setup.metrics.limited(policy, limit.name, (g, place) not in shadows, shadow=limit.shadow)
 
 
 def refused(setup: Setup, v: Verification, result: StoreLimited, *, sends_only: bool) -> Limited:

@@ -11,6 +11,7 @@ from gateway.core.keys import Unopenable
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.service import (
     drafting,
+    limiting,
     lists,
     messages,
     ordering,
@@ -228,7 +229,8 @@ class Verifications:
     def _told(self, request: Check, tried: Tried) -> None:
         setup = self._setup
         setup.metrics.checked(tried.verdict)
-        setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
+        if tried.verdict != "approved":  # which is an end, and an end has a line of its own
+            setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
         if tried.ended:
             record.ended(setup, tried.ended.verification)
             suspicion.typed(setup, tried.ended)
@@ -329,10 +331,7 @@ class Verifications:
         if not v.shadow:
             setup.metrics.started(v.app, v.purpose, v.country)
         spending.tell(setup, v, draft.creation.spend, created.paid)
-        for c, counter in enumerate(draft.limits):
-            for r, limit in enumerate(counter):
-                allowed = (c, r) not in created.shadows
-                setup.metrics.limited(v.policy, limit.name, allowed, shadow=limit.shadow)
+        limiting.passed(setup, v.policy, draft.limits, created.shadows)
         setup.log.info(
             "verification.started",
             verification=v.id,

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import Metric as LibraryMetric
 from prometheus_client.registry import Collector
 
 from channels.contract import Channel
+from gateway.telemetry.durations import Durations, Series
 from gateway.telemetry.labels import CHANNELS, ERRORS, Names, one_of
 from gateway.telemetry.table import (
     ATTEMPTS,
@@ -34,8 +35,7 @@ from gateway.telemetry.table import (
     Metric,
 )
 
-Series = tuple[str, ...]
-T = TypeVar("T", Counter, Gauge, Histogram)
+T = TypeVar("T", Counter, Gauge)
 
 
 class Family(Collector, Generic[T]):
@@ -163,10 +163,10 @@ class Families:
         metric = self._taken(name, Kind.GAUGE)
         return self._registered(Family(Gauge(metric.name, metric.help, metric.labels, registry=None), tidy, Gauge.set))
 
-    def _histogram(self, name: str, tidy: Callable[..., Series]) -> Family[Histogram]:
-        metric = self._taken(name, Kind.HISTOGRAM)
-        parent = Histogram(metric.name, metric.help, metric.labels, registry=None, buckets=metric.buckets)
-        return self._registered(Family(parent, tidy, Histogram.observe))
+    def _histogram(self, name: str, tidy: Callable[..., Series]) -> Durations:
+        durations = Durations(self._taken(name, Kind.HISTOGRAM), tidy)
+        self._registry.register(durations)
+        return durations
 
     def _registered(self, family: Family[T]) -> Family[T]:
         self._registry.register(family)
@@ -195,10 +195,10 @@ def prime(families: Families, names: Names) -> None:
     families.in_flight.prime((provider,) for provider in names.providers)
     families.disabled.prime((provider,) for provider in names.providers)
     for operation in names.operations.words:
-        families.store_seconds.of(operation)
+        families.store_seconds.prime([(operation,)])
         families.store_errors.of(operation)
     for route in names.routes.words:
-        families.http_seconds.of(route)
+        families.http_seconds.prime([(route,)])
         # What an SLO divides by and what it counts; other answers appear when they are given.
         families.http_requests.prime((route, status) for status in ("200", "500", "503"))
 
@@ -226,8 +226,8 @@ def _prime_carriers(families: Families, names: Names) -> None:
         places = (NONE,) if pair[1] == Channel.EMAIL else names.countries.words
         families.attempts.prime((*pair, *rest) for rest in product(places, ATTEMPTS))
         families.errors.prime((*pair, error) for error in ERRORS)
-        families.delivery_seconds.of(*pair)
-        families.provider_seconds.of(*pair)
+        families.delivery_seconds.prime([pair])
+        families.provider_seconds.prime([pair])
         families.breaker.of(*pair)
         families.bad.of(*pair)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -77,7 +77,7 @@ class Metrics:
 
     def verified(self, channel: str, seconds: float) -> None:
         """The time from start to approval; call it beside `ended`."""
-        self._families.verify_seconds.of(channel).observe(seconds)
+        self._families.verify_seconds.observe(seconds, channel)
 
     def checked(self, verdict: str) -> None:
         self._families.checks.add(verdict)
@@ -90,6 +90,12 @@ class Metrics:
         """`shadow` is true for a limit that counts and never refuses."""
         decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"
         self._families.limits.add(policy, limit, decision)
+
+    def allowed(self, policy: str, limits: Iterable[str]) -> None:
+        """As `limited`, for limits that all had nothing against it."""
+        count = self._families.limits.add
+        for limit in limits:
+            count(policy, limit, "allowed")
 
     def suspected(self, rule: str, mode: str) -> None:
         """A start that a rule against abuse was about; `mode` is what became of it."""
@@ -125,7 +131,7 @@ class Metrics:
 
     def delivered(self, channel: str, provider: str, seconds: float) -> None:
         """The time from queueing to the delivery report; call it beside `attempt`."""
-        self._families.delivery_seconds.of(provider, channel).observe(seconds)
+        self._families.delivery_seconds.observe(seconds, provider, channel)
 
     def cost(self, channel: str, provider: str, micros: int, currency: str) -> None:
         """`micros` are millionths of one unit; a refund is not subtracted, since a counter can't go down."""
@@ -154,7 +160,7 @@ class Metrics:
         self._families.cap_events.add(policy, cap, level)
 
     def provider(self, provider: str, channel: str, seconds: float) -> None:
-        self._families.provider_seconds.of(provider, channel).observe(seconds)
+        self._families.provider_seconds.observe(seconds, provider, channel)
 
     def in_flight(self, provider: str, requests: int) -> None:
         self._families.in_flight.put(requests, provider)
@@ -183,7 +189,7 @@ class Metrics:
     # The engine
 
     def timer_late(self, seconds: float) -> None:
-        self._families.lateness.of().observe(seconds)
+        self._families.lateness.observe(seconds)
 
     def timers_due(self, number: int) -> None:
         self._families.due.put(number)
@@ -196,11 +202,11 @@ class Metrics:
         self._families.orphans.add(amount=number)
 
     def store(self, operation: str, seconds: float, error: bool = False) -> None:
-        self._families.store_seconds.of(operation).observe(seconds)
+        self._families.store_seconds.observe(seconds, operation)
         if error:
-            self._families.store_errors.of(operation).inc()
+            self._families.store_errors.add(operation)
 
     def http(self, route: str, status: int | str, seconds: float) -> None:
         """`route` is the template of the path, such as /v1/verifications/{id}."""
         self._families.http_requests.add(route, str(status))
-        self._families.http_seconds.of(route).observe(seconds)
+        self._families.http_seconds.observe(seconds, route)

@@ -111,7 +111,7 @@ def test_starts_are_spread_and_any_worker_checks_what_another_one_started(gatewa
     assert [checked(gateway, id_) for id_ in ids] == ["approved"] * 40
     assert [checked(gateway, id_) for id_ in ids] == ["spent"] * 40
     began = {line["verification"]: line["worker"] for line in lines(gateway, "verification.started")}
-    ended = {line["verification"]: line["worker"] for line in lines(gateway, "check.approved")}
+    ended = {line["verification"]: line["worker"] for line in lines(gateway, "verification.approved")}
     assert sum(began[id_] != ended[id_] for id_ in ids) > 5
 
 

@@ -44,7 +44,6 @@ async def test_a_person_gets_the_code_types_it_and_is_approved(world: World) -> 
     assert [line["event"] for line in world.logged] == [
         "verification.started",
         "attempt.sent",
-        "check.approved",
         "verification.approved",
     ]
 
