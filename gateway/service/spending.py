@@ -49,9 +49,10 @@ def settled(setup: Setup, turn: Turn) -> tuple[Turn, int]:
 
 
 def _reckoned(setup: Setup, cost: Cost) -> int | None:
-    """In the caps' currency; None, and the reserved price stays, where nobody has given a rate."""
+    """In the caps' currency; None, and the reserved price stays, where nobody has given a rate. A price below nothing,
+    which a provider of somebody else's making may name, gives nothing back beyond what was reserved."""
     try:
-        return setup.tariff.convert(cost.micros, cost.currency)
+        return max(0, setup.tariff.convert(cost.micros, cost.currency))
     except Unrated:
         setup.log.warning("spend.unrated", currency=cost.currency)
         return None

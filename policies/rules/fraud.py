@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from policies import entries
 from policies.duration import Duration, within
 from policies.model import Blocking, ChannelName, Circumstances, Eye, Mode, Phone, Question, Refusal, Step, Watch
 from policies.rules.finding import Finding, sift
@@ -38,7 +39,10 @@ _KEYS: Mapping[str, frozenset[str]] = {
 def _prefix(value: object) -> object:
     if not isinstance(value, str) or not value.removeprefix("+").isdecimal() or not value.isascii():
         raise ValueError('not the beginning of a number: write it as in E.164 and in quotes, such as "+4470"')
-    return f"+{value.removeprefix('+')}"
+    beginning = f"+{value.removeprefix('+')}"
+    if len(beginning) < 16:
+        entries.read(f"{beginning}*")  # or else a rule with +4407 would never be met
+    return beginning
 
 
 NumberPrefix = Annotated[str, BeforeValidator(_prefix, json_schema_input_type=str), Field(min_length=2, max_length=16)]

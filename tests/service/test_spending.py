@@ -148,6 +148,14 @@ async def test_the_vendors_price_takes_the_place_of_the_reserved_one(worlds: Wor
     assert (await spent(world), await held(world, v.id)) == (left, [left])
 
 
+async def test_a_price_below_nothing_buys_no_other_message(worlds: Worlds) -> None:
+    world = make(worlds)
+    await world.start()
+    world.one.scripts = [Receipt("m", Cost(-100 * CENT, "USD"))]
+    await world.start()
+    assert await spent(world) == SMS
+
+
 async def test_a_price_in_another_currency_is_converted(worlds: Worlds) -> None:
     world = make(worlds)
     world.one.scripts = [Receipt("m", Cost(CENT, "EUR"))]
