@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from channels.wording.brief import Brief
 from gateway.http import body
@@ -244,6 +245,33 @@ def test_the_standard_parser_alone_would_take_them() -> None:
         json.loads(text)
         with pytest.raises(Problem):
             body.parse(text)
+
+
+TWICE = b'{"to":{"phone":"+14155550123","phone":"+14155550199"}}'
+
+
+async def test_a_sound_start_with_a_name_twice_is_refused(api: Api) -> None:
+    for text in (TWICE, TWICE.replace(b'":', b'" :'), TWICE.replace(b'"phone":', b'"phone":"",\n"phone"\t:', 1)):
+        reply = await api.post("/v1/verifications", text)
+        assert reply.faults == {"/to/phone": "the same name twice in one object"}, text
+
+
+def test_the_models_alone_would_take_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The twin of the test above."""
+    assert StartRequest.model_validate_json(TWICE).to.phone == "+14155550199"
+    monkeypatch.setattr(body, "_unambiguous", lambda _: True)
+    assert body.understood(StartRequest, TWICE).to.phone == "+14155550199"
+
+
+@given(
+    st.lists(
+        st.sampled_from([*'{}[]":, \n', '"a"', '"b":', '"a":', '"a" :', '"x"', "null", "1", "e5", "NaN"]), max_size=9
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_what_is_taken_for_unambiguous_is_what_the_thorough_reader_reads(parts: list[str]) -> None:
+    text = "".join(["{", *parts, "}"]).encode()
+    assert not body._unambiguous(text) or from_json(text) == body.parse(text)
 
 
 @given(
