@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import cold, decision
+from bench import cold, decision, life
 from bench.load import Request, Result, post, run
 from gateway.store import embedded
 from gateway.store.plain import client
 
 KEY = "otp_bench_" + "b" * 32
 CODE = "482913"
-PORTS = {"gateway": 18080, "baseline": 18081}
+PORTS = {"gateway": 18080, "baseline": 18081, "life": 18083}
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
@@ -73,6 +73,16 @@ def document(folder: Path, store: str) -> dict[str, Any]:
             }
         },
     }
+
+
+def with_vendor(folder: Path, store: str) -> Path:
+    """The file of a gateway that is the same but for its provider, which is reached over HTTP."""
+    said = document(folder, store)
+    said["server"]["port"], said["metrics"]["port"] = PORTS["life"], 19465
+    said["providers"], said["channels"] = {"own": life.PROVIDER}, {"sms": {"providers": ["own"]}}
+    path = folder / "life.yaml"
+    path.write_text(json.dumps(said))
+    return path
 
 
 @contextmanager
@@ -128,10 +138,15 @@ def starts(numbers: Iterator[int]) -> Request:
     return request
 
 
+def check(verification: str) -> bytes:
+    """The right code."""
+    auth, body = f"Authorization: Bearer {KEY}", json.dumps({"code": CODE}).encode()
+    return post(f"/v1/verifications/{verification}/check", body, auth)
+
+
 def checks(ids: Iterator[str]) -> Request:
     """The right code for another verification each time."""
-    auth, body = f"Authorization: Bearer {KEY}", json.dumps({"code": CODE}).encode()
-    return lambda: post(f"/v1/verifications/{next(ids)}/check", body, auth)
+    return lambda: check(next(ids))
 
 
 def measured(result: Result, cpu: float, what: str) -> Measure:
@@ -144,14 +159,17 @@ def measured(result: Result, cpu: float, what: str) -> Measure:
 class Bench:
     """One run: the same number of requests to each, in turn, so that a slow minute of the machine hits all alike."""
 
-    def __init__(self, gateway: int, baseline: int, store: str, requests: int, connections: int) -> None:
-        self.pids = {"gateway": gateway, "baseline": baseline}
+    def __init__(self, pids: dict[str, int], store: str, other: str, requests: int, connections: int) -> None:
+        self.pids = pids
         self.requests = requests
         self.connections = connections
         self.store = store
+        self.other = other  # the store of whole lives
+        self.vendor = life.Vendor()
+        self.trips: dict[str, dict[str, float]] = {}
         self.sizes: list[float] = []  # bytes of the store for each that was started
         self.numbers = itertools.count(1)
-        self.results: dict[str, list[Measure]] = {"bare": [], "script": [], "start": [], "check": []}
+        self.results: dict[str, list[Measure]] = {"bare": [], "script": [], "start": [], "check": [], "life": []}
 
     async def repetition(self, *, count: bool) -> None:
         body = b'{"to":{"phone":"+12125550123"}}'
@@ -164,6 +182,26 @@ class Bench:
             self.sizes.append((await self._used() - before) / self.requests)
         ids = iter([json.loads(answer)["id"] for answer in started.bodies])
         await self._measure("check", "gateway", checks(ids), b"200", count)
+        before_lives = cpu_of(self.pids["life"])
+        lived = await self._lives(self.requests // 4, self.connections)
+        if count:
+            self.results["life"].append(measured(lived, cpu_of(self.pids["life"]) - before_lives, "life"))
+
+    async def _lives(self, number: int, connections: int) -> Result:
+        return await life.lives(self.vendor, PORTS["life"], number, connections, starts(self.numbers), check)
+
+    async def count_trips(self, number: int = 50) -> None:
+        """What the store is asked for each of a few, one after the other."""
+        async with life.counted(self.store) as asked:
+            started = await run(PORTS["gateway"], number, 1, starts(self.numbers), status=b"201", keep=True)
+        self.trips["start"] = {name: times / number for name, times in asked.items()}
+        async with life.counted(self.store) as asked:
+            ids = iter([json.loads(answer)["id"] for answer in started.bodies])
+            await run(PORTS["gateway"], number, 1, checks(ids), status=b"200")
+        self.trips["check"] = {name: times / number for name, times in asked.items()}
+        async with life.counted(self.other) as asked:
+            await self._lives(number, 1)
+        self.trips["life"] = {name: times / number for name, times in asked.items()}
 
     async def _measure(
         self, what: str, where: str, request: Request, status: bytes, count: bool, keep: bool = False
@@ -192,21 +230,31 @@ def report(bench: Bench, memory: dict[str, float]) -> str:
     ]
     rate = {what: bench.median(what, lambda m: m.throughput) for what in bench.results}
     p99 = {what: bench.median(what, lambda m: m.p99) for what in bench.results}
-    for what, label in (("bare", "(a)"), ("script", "(b)"), ("start", "start"), ("check", "check")):
+    for what, label in (("bare", "(a)"), ("script", "(b)"), *((x, x) for x in ("start", "check", "life"))):
         p50, cpu = bench.median(what, lambda m: m.p50), bench.median(what, lambda m: m.cpu) * 1e6
         lines.append(
             f"{label:8}{rate[what]:10.0f}{p50:9.2f}{p99[what]:9.2f}{cpu:9.0f}{rate[what] / rate['bare']:10.2f}"
             f"{p99[what] / p99['bare']:9.2f}{rate[what] / rate['script']:10.2f}"
         )
+    lines += ["", *map(trips, bench.trips.items())]
     lines += ["", f"the store, for each live verification: {statistics.median(bench.sizes):.0f} bytes"]
     lines += [*(f"memory of the {name}: {size:.0f} MB" for name, size in memory.items())]
     return "\n".join(lines)
 
 
+def trips(counted: tuple[str, dict[str, float]]) -> str:
+    """A line of the report."""
+    what, asked = counted
+    each = ", ".join(f"{name} {times:.2f}" for name, times in sorted(asked.items()))
+    return f"round trips to the store, {what}: {sum(asked.values()):.2f} ({each})"
+
+
 async def measure(bench: Bench, repetitions: int) -> None:
-    await bench.repetition(count=False)
-    for _ in range(repetitions):
-        await bench.repetition(count=True)
+    async with bench.vendor.listening():
+        await bench.repetition(count=False)
+        for _ in range(repetitions):
+            await bench.repetition(count=True)
+        await bench.count_trips()
 
 
 def main() -> None:
@@ -228,7 +276,12 @@ def main() -> None:
         quiet = ["--no-access-log", "--log-level", "warning", "--loop", "uvloop", "--http", "httptools"]
         baseline = stack.enter_context(server("baseline", [python, *uvicorn, *quiet], {"BENCH_STORE": store.url}))
         idle = memory_of(gateway)
-        bench = Bench(gateway, baseline, store.url, options.requests, options.connections)
+        other = embedded.start(folder / "other")
+        stack.callback(other.stop)
+        lives = [python, "-m", "gateway", "serve", "--config", str(with_vendor(folder, other.url))]
+        pids = {"gateway": gateway, "baseline": baseline}
+        pids["life"] = stack.enter_context(server("life", lives, {"BENCH_SECRET": life.SECRET}))
+        bench = Bench(pids, store.url, other.url, options.requests, options.connections)
         asyncio.run(measure(bench, options.repetitions))
         memory = {"gateway before": idle, "gateway after": memory_of(gateway), "baseline": memory_of(baseline)}
         print(

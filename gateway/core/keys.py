@@ -32,6 +32,8 @@ _ID = re.compile(f"{ID_PREFIX}[A-P][A-Za-z0-9_-]{{21}}[AEIMQUYcgkosw048]")
 _AT = len(ID_PREFIX)
 _NONCE = 12
 _TAG = 16
+_DIGEST = 16
+_NAME = 12  # bytes
 _REMEMBERED = 2_048  # shards of destinations, and beginnings of names
 _VALUES = {
     character: value
@@ -58,7 +60,7 @@ def _unb64(text: str) -> bytes:
 
 
 def _named(digest: bytes) -> str:
-    return binascii.b2a_base64(digest, newline=False)[:22].decode("ascii")
+    return binascii.b2a_base64(digest[:_NAME], newline=False).decode("ascii")
 
 
 def _continued(begun: blake2b, data: bytes) -> bytes:
@@ -154,7 +156,8 @@ class Keyring:
         return self._beginnings(purpose, of, number)
 
     def name(self, purpose: str, *parts: str) -> str:
-        """`hashed` as the 22 characters that a key of the store is named by."""
+        """16 characters that a key of the store is named by: 96 bits of `hashed`, in base64. Even of a billion names no
+        two are alike, but with a chance of one in a hundred billion."""
         return _named(_continued(self._states(purpose, parts[:-1]), parts[-1].encode("utf-8", "surrogatepass")))
 
     def namer(self, purpose: str, *parts: str) -> Callable[[str], str]:
@@ -197,8 +200,9 @@ class Keyring:
         return (digits + int.from_bytes(self.hashed("watch", "place", prefix)[:8])) % 10_000
 
     def digest(self, key_id: str, verification: str, code: str) -> bytes:
-        """What a check compares. Bound to the verification, so that a code fits nowhere else."""
-        return hmac.digest(self._keys[key_id].digest, f"{verification}\x1f{code}".encode(), "sha256")
+        """What a check compares: 128 bits (RFC 2104 §5 asks for no more), bound to the verification, so that a code
+        fits nowhere else."""
+        return hmac.digest(self._keys[key_id].digest, f"{verification}\x1f{code}".encode(), "sha256")[:_DIGEST]
 
     def digests(self, verification: str, code: str) -> dict[str, bytes]:
         """The digest under every live key: the check does not know which one the code was made under."""

@@ -14,7 +14,8 @@ from gateway.service.engine import Reseal, sent_to
 from gateway.service.planning import Plan, Plans, elsewhere
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
-from gateway.store.document import Secrets, Stored, pack, pack_body, pack_secrets
+from gateway.store.body import pack_body, pack_messages
+from gateway.store.document import Secrets, Stored, pack, pack_secrets
 from gateway.store.steps import Counter, Creation, Idempotency, Try, Watched
 from policies.model import Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
@@ -65,6 +66,7 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
             "m": v.checks_max,
             "h": sealed,
             "b": pack_body(v, locale),
+            "t": pack_messages(v),
             "j": record.started(v, ordering.told(decision)),
         },
         guesses=guesses,

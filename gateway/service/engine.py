@@ -15,7 +15,8 @@ from gateway.core.model import Attempt, Verification
 from gateway.service import limiting, messages, record, spending, suppressions, suspicion, unpriced
 from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
-from gateway.store.document import Secrets, Stored, pack_body
+from gateway.store.body import pack_messages
+from gateway.store.document import Secrets, Stored
 from gateway.store.steps import Capped, Change, Committed, Conflict, Counter, Spend, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
 from policies.rules.spend import REFUSAL
@@ -319,7 +320,7 @@ class Engine:
         spend: Spend | None,
     ) -> Committed | Conflict | StoreLimited | Capped:
         v, effects = turn
-        fields: dict[str, object] = {"b": pack_body(v, stored.locale)}
+        fields: dict[str, object] = {"t": pack_messages(v)}
         if reseal:
             fields.update(reseal.fields)
         if send:

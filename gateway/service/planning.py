@@ -124,4 +124,5 @@ def elsewhere(setup: Setup, name: str) -> str:
 def _budget(setup: Setup, guesses: GuessBudget) -> dict[str, object]:
     most, longest = setup.reach.guesses
     delays = {"D": guesses.delays} if guesses.delays else {}
-    return {"y": guesses.amount, "z": guesses.window, **delays, "o": most, "u": longest}
+    farther = {} if (most, longest) == (guesses.amount, guesses.window) else {"o": most, "u": longest}
+    return {"y": guesses.amount, "z": guesses.window, **delays, **farther}

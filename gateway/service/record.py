@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send, Unsent
@@ -13,14 +13,17 @@ from gateway.store.document import Stored, pack, unpack_journal
 
 
 def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
-    """One event of a journal."""
+    """One event of a journal. What the verification says itself, such as who a message was queued for, is not written
+    once more; see `_known`."""
+    while facts and not facts[-1]:
+        facts = facts[:-1]
     return pack([max(0, now - v.created_at), name, *facts])
 
 
 def started(v: Verification, ordered: Iterable[str] = ()) -> bytes:
     """The first events of a journal. `ordered` is why the providers stand as they do."""
     at = v.created_at
-    created, queued = entry(v, at, "created", v.policy, v.revision), entry(v, at, "queued", 1, *_way(v.current))
+    created, queued = entry(v, at, "created"), entry(v, at, "queued", v.current.number)
     return b"".join([created, *(entry(v, at, "ordered", why) for why in ordered), queued])
 
 
@@ -32,18 +35,14 @@ def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:
 def _facts(effect: Effect) -> Iterator[tuple[Any, ...]]:
     match effect:
         case Changed(attempt):
-            yield (str(attempt.status), attempt.number, attempt.reason, attempt.vendor_code, attempt.message_id)
+            yield (str(attempt.status), attempt.number, attempt.reason, attempt.vendor_code)
         case FellBack(left, taken, reason):
             yield ("resent" if reason == "resend" else "fell_back", left.number, taken.number, reason)
-            yield ("queued", taken.number, *_way(taken))
+            yield ("queued", taken.number)
         case Exhausted(reason):
             yield ("exhausted", reason)
         case Ended(status):
             yield (str(status),)
-
-
-def _way(attempt: Attempt) -> tuple[str, str]:
-    return attempt.channel, attempt.provider
 
 
 _FACTS: dict[str, tuple[str, ...]] = {
@@ -62,11 +61,28 @@ _FACTS: dict[str, tuple[str, ...]] = {
 
 def events(stored: Stored) -> list[dict[str, Any]]:
     """The journal in words: `at` in ms, `event`, and the facts that belong to it."""
-    since = stored.verification.created_at
+    v = stored.verification
     return [
-        {"at": since + at, "event": name, **{k: v for k, v in zip(_FACTS.get(name, ()), facts, strict=False) if v}}
+        {"at": v.created_at + at, "event": name, **_told(v, name, facts)}
         for at, name, *facts in unpack_journal(stored.journal)
     ]
+
+
+def _told(v: Verification, name: str, facts: list[Any]) -> dict[str, Any]:
+    said = dict(zip(_FACTS.get(name, ()), facts, strict=False))
+    return {fact: value for fact, value in {**said, **_known(v, name, said)}.items() if value}
+
+
+def _known(v: Verification, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of an event that are told from the verification."""
+    if name == "created":
+        return {"policy": v.policy, "revision": v.revision}
+    if "attempt" not in said:
+        return {}
+    attempt = v.attempts[said["attempt"] - 1]
+    if name == "queued":
+        return {"channel": attempt.channel, "provider": attempt.provider}
+    return {"message_id": attempt.message_id}
 
 
 def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...], now: int) -> None:

@@ -77,7 +77,7 @@ async def pretended(setup: Setup, attempt: Attempt) -> Accepted:
 
 def no_digest() -> bytes:
     """A digest that no code has: in shadow none is right, not even one that the app made."""
-    return secrets.token_bytes(32)
+    return secrets.token_bytes(16)
 
 
 def doubt(setup: Setup, decision: Decision, result: Suspected) -> Doubt:

@@ -11,14 +11,15 @@ c x e   created, expires, ended; ms by the store's clock   create; check, commit
 A F     a person may ask again: now, as the start said     create, commit (a resend); create
 g y z   failed guesses: counter's name, amount, window     create
 D       and the delays that grow with them, if any         create
-o u     and how far back that counter remembers            create
+o u     and how far back that counter remembers, if more  create
 P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create
 p r     hashes of the phone and the email address          create
 S       1 when nothing is sent: the answers look as ever   create
 W       the watches that it is counted under, with items   create; erased by feedback
 h       sealed: code, destinations, context                create, commit; erased at every end
-b       body: see pack_body                                create, commit
+b       body: see store/body.py                            create
+t       what became of its messages: see there             create, commit
 j       journal: events, one MessagePack value after another   all; the last is dropped when it is full
 """
 
@@ -30,9 +31,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from channels.contract import Cost
-from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Status, Verification
-from policies.model import Step
+from gateway.core.model import Status, Verification
+from gateway.store.body import Body, unpack_beginning, unpack_body, unpack_messages
 
 STATUS_LETTERS: Mapping[Status, str] = {
     Status.PENDING: "p",
@@ -42,7 +42,6 @@ STATUS_LETTERS: Mapping[Status, str] = {
     Status.CANCELED: "c",
 }
 _STATUSES = {letter.encode(): status for status, letter in STATUS_LETTERS.items()}
-_ATTEMPT_STATUSES = tuple(AttemptStatus)
 JOURNAL_LIMIT = 8_192
 """Bytes of a journal. One verification has few steps, so only an attack on it fills this."""
 
@@ -94,142 +93,43 @@ def unpack_secrets(data: bytes) -> Secrets:
     return Secrets(*unpack(data))
 
 
-def pack_body(v: Verification, locale: str) -> bytes:
-    """Everything that no script needs. Times are relative to the creation, which the store's clock decides. Named
-    tuples are packed as lists of their fields, in the order in which their classes name them."""
-    return pack(
-        [
-            v.purpose,
-            v.policy,
-            v.revision,
-            [_pack_step(s) for s in v.steps],
-            [_pack_attempt(a, v.created_at) for a in v.attempts],
-            [v.phone, v.email, v.country, locale],
-            v.resend_new,
-            v.exhausted,
-            v.limits,
-            v.opt_outs,
-            dict(v.metadata),
-            v.purses,
-        ]
-    )
-
-
-def _pack_step(s: Step) -> list[object]:
-    """Most steps are never silent, and say nothing of it."""
-    return [s.channel, list(s.providers), s.wait, s.sender, s.prices, *([s.quiet, s.strict] if s.quiet else [])]
-
-
-def _unpack_step(packed: list[Any]) -> Step:
-    channel, providers, wait, sender, prices, *night = packed
-    quiet, strict = night or ((), False)
-    priced, silent = tuple(map(tuple, prices)), tuple(map(tuple, quiet))
-    return Step(channel, tuple(providers), wait, sender, prices=priced, quiet=silent, strict=strict)
-
-
-def _pack_attempt(a: Attempt, since: int) -> list[object]:
-    return [
-        a.step,
-        a.channel,
-        a.provider,
-        _ATTEMPT_STATUSES.index(a.status),
-        a.at - since,
-        a.queued_at - since,
-        a.reason,
-        a.vendor_code,
-        a.message_id,
-        [a.cost.micros, a.cost.currency] if a.cost else None,
-        a.held,
-    ]
-
-
-def _unpack_attempt(number: int, packed: list[Any], since: int) -> Attempt:
-    step, channel, provider, status, at, queued_at, reason, vendor_code, message_id, cost, held = packed
-    return Attempt(
-        number,
-        step,
-        channel,
-        provider,
-        _ATTEMPT_STATUSES[status],
-        at + since,
-        queued_at + since,
-        reason,
-        vendor_code,
-        message_id,
-        Cost(*cost) if cost else None,
-        held,
-    )
-
-
-def _unpack_limit(
-    key: str,
-    name: str,
-    amount: int,
-    window: int,
-    shadow: bool,
-    starts: bool,
-    most: int,
-    longest: int,
-    waits: list[int],
-    only: str = "",  # which documents of an earlier version don't have
-) -> SendLimit:
-    return SendLimit(key, name, amount, window, shadow, starts, most, longest, tuple(waits), only)
-
-
 def unpack_document(verification_id: str, data: bytes) -> Stored:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
-    body = unpack(fields[b"b"])
-    v, locale = _known_at_the_end(verification_id, fields, body)
-    _, _, _, steps, _, _, resend_new, exhausted, limits, opt_outs, metadata, purses = body
-    verification = v._replace(
-        steps=tuple(map(_unpack_step, steps)),
-        resend_new=resend_new,
-        exhausted=exhausted,
-        limits=tuple(_unpack_limit(*limit) for limit in limits),
-        opt_outs=OptOuts(*opt_outs),
-        metadata=metadata,
-        purses=tuple(Purse(*purse) for purse in purses),
-    )
-    return Stored(
-        verification, fields[b"k"].decode(), fields.get(b"h"), locale, fields.get(b"j", b""), _watched(fields)
-    )
+    body = unpack_body(fields[b"b"], int(fields[b"c"]))
+    v = _verification(verification_id, fields, body)
+    return Stored(v, fields[b"k"].decode(), fields.get(b"h"), body.locale, fields.get(b"j", b""), _watched(fields))
 
 
 def unpack_ended(verification_id: str, data: bytes) -> Stored:
     """The same of one that has just ended, but for what only matters while messages can still be sent: steps, limits,
     opt-outs, purses and metadata. That is two thirds of the work, and every check that is right would pay for it."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
-    v, locale = _known_at_the_end(verification_id, fields, unpack(fields[b"b"]))
-    return Stored(v, fields[b"k"].decode(), None, locale, b"", _watched(fields))
+    body = unpack_beginning(fields[b"b"])
+    v = _verification(verification_id, fields, body)
+    return Stored(v, fields[b"k"].decode(), None, body.locale, b"", _watched(fields))
 
 
-def _known_at_the_end(verification_id: str, fields: Mapping[bytes, Any], body: list[Any]) -> tuple[Verification, str]:
-    purpose, policy, revision, _, attempts, (phone, email, country, locale), *_ = body
+def _verification(verification_id: str, fields: Mapping[bytes, Any], body: Body) -> Verification:
     created = int(fields[b"c"])
-    verification = Verification(
+    exhausted, attempts = unpack_messages(fields[b"t"], created)
+    return Verification(
         id=verification_id,
         version=int(fields[b"v"]),
         app=fields[b"a"].decode(),
-        purpose=purpose,
-        policy=policy,
-        revision=revision,
         status=_STATUSES[fields[b"s"]],
-        steps=(),
-        attempts=tuple([_unpack_attempt(n, a, created) for n, a in enumerate(attempts, 1)]),
+        attempts=attempts,
+        exhausted=exhausted,
         created_at=created,
         expires_at=int(fields[b"x"]),
         resend_at=int(fields[b"A"]),
         first_resend_at=int(fields[b"F"]),
         checks_used=int(fields[b"n"]),
         checks_max=int(fields[b"m"]),
-        phone=phone,
-        email=email,
-        country=country,
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
         shadow=b"S" in fields,
+        **body.fields,
     )
-    return verification, locale
 
 
 def _watched(fields: Mapping[bytes, Any]) -> tuple[tuple[str, str | int], ...]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.store.document import pack, pack_body
+from gateway.store.body import pack_body, pack_messages
+from gateway.store.document import pack
 from gateway.store.link import Calls, connect
 from gateway.store.plain import client as client_of
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
@@ -74,6 +75,7 @@ def creation(
     looks: tuple[Look, ...] = (),
 ) -> Creation:
     verification = id_ or new_id(shard)
+    v = _verification(verification, life, checks)
     fields: dict[str, object] = {
         "k": "k1",
         "d": KEYS.digest("k1", verification, code),
@@ -88,7 +90,8 @@ def creation(
         "a": APP,
         "m": checks,
         "h": KEYS.seal(verification, b"sealed"),
-        "b": pack_body(_verification(verification, life, checks), "en"),
+        "b": pack_body(v, "en"),
+        "t": pack_messages(v),
         "j": b"",
     }
     if context:
