@@ -100,7 +100,7 @@ def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
     """What the work gives, done on the store that the configuration names."""
     from gateway.store import embedded
     from gateway.store.steps import Unavailable
-    from gateway.store.topology import configured, key_prefix
+    from gateway.store.topology import configured, steps
     from gateway.store.valkey import Store
 
     said = settings.config.store
@@ -112,7 +112,7 @@ def _with_store(settings: Settings, work: Callable[[Store], Awaitable[T]]) -> T:
         )
 
     async def done() -> T:
-        store = Store(configured(said, url), prefix=key_prefix(said, url))
+        store = Store(configured(said, url), prefix=said.prefix, steps=steps(url))
         try:
             return await work(store)
         finally:

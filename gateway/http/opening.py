@@ -7,9 +7,8 @@ from typing import Any
 
 from gateway.config.settings import Settings
 from gateway.store import survey
-from gateway.store.topology import configured, key_prefix, watched
+from gateway.store.topology import configured, steps, waiter, watched
 from gateway.store.valkey import Store
-from gateway.store.waiting import Replicas
 from gateway.telemetry.metrics import Metrics
 
 
@@ -25,13 +24,14 @@ async def open_store(settings: Settings, url: str, metrics: Metrics, log: Any) -
         raise
     found = survey.replicas(info) if info else 0
     number = min(1, watched(url) or found) if said.wait.replicas is None else said.wait.replicas
-    waiting = Replicas(configured(said, url, slack=said.wait.timeout), number, said.wait.timeout) if number else None
+    waiting = waiter(url, configured(said, url, slack=said.wait.timeout), number, said.wait.timeout) if number else None
     return Store(
         calls,
-        prefix=key_prefix(said, url),
+        prefix=said.prefix,
         watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
         replicas=waiting,
         confirm_starts=said.wait.starts,
+        steps=steps(url),
     )
 
 

@@ -81,7 +81,7 @@ def _plan(setup: Setup, app: str, decision: Decision) -> Plan:
     counters = with_cooldown(app, decision)
     target = "email" if decision.steps[0].channel == "email" else "phone"
     return Plan(
-        counts=tuple(_count(setup, counter, target, decision.subjects) for counter in counters),
+        counts=tuple(_count(setup, app, counter, target, decision.subjects) for counter in counters),
         limits=tuple(counter.limits for counter in counters),
         guesses=setup.keys.namer("limit", "guesses", app),
         budget=_budget(setup, decision.guesses),
@@ -91,7 +91,7 @@ def _plan(setup: Setup, app: str, decision: Decision) -> Plan:
     )
 
 
-def _count(setup: Setup, counter: model.Counter, target: str, subjects: Mapping[str, str]) -> Count:
+def _count(setup: Setup, app: str, counter: model.Counter, target: str, subjects: Mapping[str, str]) -> Count:
     name = setup.keys.namer("limit", counter.scope, counter.per, counter.counts)
     own = counter.of[0] if counter.per == "destination" else ""
     constant = _CONSTANT.issuperset(counter.of)
@@ -102,7 +102,7 @@ def _count(setup: Setup, counter: model.Counter, target: str, subjects: Mapping[
         of=counter,
         name=name,
         own=own,
-        key=elsewhere(setup, name(counter.subject(subjects))) if constant else "",
+        key=_constant(setup, app, counter, name(counter.subject(subjects))) if constant else "",
         form=form._replace(ready=form.packed),
         kept=_kept(counter, reach, "" if own == target else own) if own else (),
     )
@@ -114,6 +114,13 @@ def _kept(counter: model.Counter, reach: tuple[int, int], only: str) -> tuple[Se
         SendLimit("", limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits, only)
         for limit in counter.limits
     )
+
+
+def _constant(setup: Setup, app: str, counter: model.Counter, name: str) -> str:
+    """The key of a counter that is the same for every start of these circumstances."""
+    if counter.per == "app":
+        return setup.store.limit_key(setup.shard_of_app(app), name)
+    return elsewhere(setup, name)
 
 
 def elsewhere(setup: Setup, name: str) -> str:

@@ -151,3 +151,12 @@ class Setup:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reach", reach(self.policies))
+
+    def shard_of_app(self, app: str) -> int:
+        """Where all lies that is counted over a whole app: what a start asks for there, it asks for at once."""
+        return self.keys.shard(f"app {app}")
+
+    @property
+    def shard_of_money(self) -> int:
+        """Where all purses lie: a start draws on several, and mostly on the one that is everybody's."""
+        return self.keys.shard("money")

@@ -21,7 +21,7 @@ def purses(setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
     for cap in decision.caps:
         began, ends = bounds(cap.period, now)
         name = setup.keys.name("spend", currency, cap.per, cap.subject, cap.period, str(began))
-        key = setup.store.purse_key(setup.keys.shard(name), name)
+        key = setup.store.purse_key(setup.shard_of_money, name)
         last = ends + decision.code.expiry + setup.times.tombstone  # until then a report may still name a price
         found.append(Purse(key, cap.name, cap.amount, last, cap.then == "free"))
     return tuple(found)

@@ -48,8 +48,7 @@ class Doubt:
 
 def slot(setup: Setup, app: str) -> Slot:
     """One for each app."""
-    index = _name(setup, "index", app)
-    return Slot(setup.keys.shard(index), index)
+    return Slot(setup.shard_of_app(app), _name(setup, "index", app))
 
 
 def watched(setup: Setup, watches: Iterable[Watch]) -> tuple[Watched, ...]:

@@ -90,4 +90,4 @@ def _action(setup: Setup, app: str) -> Action | None:
 
 def _key(setup: Setup, app: str) -> str:
     name = setup.keys.name("limit", LIMIT, app)
-    return setup.store.watch_key(setup.keys.shard(name), name)
+    return setup.store.watch_key(setup.shard_of_app(app), name)

@@ -16,6 +16,7 @@ P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create
 p r     hashes of the phone and the email address          create
 S       1 when nothing is sent: the answers look as ever   create
+T       tokens of the steps that reserved in other slots   create, commit
 W       the watches that it is counted under, with items   create; erased by feedback
 h       sealed: code, destinations, context                create, commit; erased at every end
 b       body: see store/body.py                            create
@@ -155,3 +156,11 @@ def unpack_journal(journal: bytes) -> list[list[Any]]:
     reader = msgpack.Unpacker(raw=False)
     reader.feed(journal)
     return list(reader)
+
+
+def settled(document: bytes | None, token: bytes) -> bool:
+    """Whether the verification has what the step of this token reserved for it."""
+    if document is None:
+        return False
+    tokens = msgpack.unpackb(document, raw=True).get(b"T", b"")
+    return token in (tokens[i : i + len(token)] for i in range(0, len(tokens), len(token)))

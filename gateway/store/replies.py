@@ -1,24 +1,31 @@
-"""What the store answers to a start, as the steps have it."""
+"""What the store answers to a start, a check and a change, as the steps have it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
 
+from gateway.store.document import unpack_document, unpack_ended
 from gateway.store.steps import (
     Blocked,
     Capped,
+    Committed,
+    Conflict,
     Created,
     Fired,
     Guessed,
     Limited,
     Mismatch,
+    Misshapen,
     Paid,
     Replayed,
     Running,
     Started,
     Suppressed,
     Suspected,
+    Tried,
+    Unavailable,
+    Unknown,
     Words,
 )
 from policies.model import Word
@@ -60,6 +67,38 @@ def _unstarted(reply: list[Any]) -> Exception:
         case [b"blocked", now, wait]:
             return Blocked(now, wait)
     return Mismatch()
+
+
+def checked(verification: str, reply: list[Any]) -> Tried:
+    """What a check has found. Raises Unknown, Misshapen, Mismatch and Blocked."""
+    match reply:
+        case [b"missing", *_]:
+            raise Unknown
+        case [b"mismatch", *_]:
+            raise Mismatch
+        case [b"malformed", _, length, letters]:
+            raise Misshapen(length, bool(letters))
+        case [b"blocked", now, wait]:
+            raise Blocked(now, wait)
+        case [verdict, now, left, retry_at, document, failing, replayed]:
+            ended = unpack_ended(verification, document) if document else None
+            counts = (failing[0], failing[1]) if failing else None
+            return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
+    raise Unavailable("check gave back something else")
+
+
+def committed(verification: str, reply: list[Any]) -> Committed | Conflict | Limited | Capped:
+    """What a change has led to. Raises Unknown."""
+    match reply:
+        case [b"committed", now, shadows, channels, again, spent, near]:
+            return Committed(now, pairs(shadows), named(channels), again, Paid(tuple(spent), tuple(near)))
+        case [b"capped", now, purse, first]:
+            return Capped(now, purse, bool(first))
+        case [b"conflict", now, document]:
+            return Conflict(now, unpack_document(verification, document))
+        case [b"limited", now, counter, rule, wait, shadows]:
+            return Limited(now, counter, rule, wait, pairs(shadows))
+    raise Unknown
 
 
 def _fired(flat: Sequence[int]) -> tuple[Fired, ...]:

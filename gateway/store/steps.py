@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.core.model import Purse, Status
 from gateway.store.document import Stored
@@ -110,7 +110,7 @@ class Spend(NamedTuple):
     reserve: int = 0
     change: int = 0
 
-    def packed(self) -> list[object]:
+    def packed(self) -> list[Any]:
         caps = [[purse.cap, max(1, purse.ends - self.now)] for purse in self.purses]
         return [self.reserve, self.change, caps]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from gateway.store.link import Calls
 from gateway.store.wire import Fault
@@ -38,9 +39,22 @@ class Judgement:
     grave: bool = False
 
 
-async def look(calls: Calls) -> dict[str, str]:
-    """What the store says of itself (INFO). Raises wire.Fault."""
-    text = (await calls.ask("INFO")).decode("utf-8", "replace")
+@runtime_checkable
+class Several(Protocol):
+    """The way to a store of several servers."""
+
+    async def everywhere(self, *words: str | bytes | int) -> list[Any]:
+        """The reply of each."""
+
+
+async def look(calls: Calls | Several) -> dict[str, str]:
+    """What the store says of itself (INFO); of several servers, the one that has most to be set. Raises wire.Fault."""
+    told = await calls.everywhere("INFO") if isinstance(calls, Several) else [await calls.ask("INFO")]
+    return max(map(_read, told), key=lambda info: sum(bool(one.remedy) for one in judged(info, watched=True)))
+
+
+def _read(told: bytes) -> dict[str, str]:
+    text = told.decode("utf-8", "replace")
     rows = (line.partition(":") for line in text.splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in rows if colon}
 

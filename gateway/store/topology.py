@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from gateway.config.model import StoreSettings
 from gateway.store.address import Address, Tls
+from gateway.store.layout import Layout
 from gateway.store.link import MOST, TIMEOUT, Calls, connect
+from gateway.store.waiting import Replicas
+from gateway.store.whole import Run, Steps, Timed, Whole
 
 if TYPE_CHECKING:  # the `redis` library, which they need, is 5 MB that a single server needs nothing of
     from gateway.store.cluster import Cluster
@@ -20,14 +24,23 @@ def configured(said: StoreSettings, url: str, *, slack: int = 0) -> Calls:
     """The way to the store that was configured. `url` has the login in it, and the socket of an embedded store; `slack`
     in ms goes on top of the time that a call may take."""
     tls = Tls(said.tls.authority, said.tls.certificate, said.tls.key) if said.tls else None
-    tag = key_prefix(said, url)
-    return reach(url, timeout=(said.timeout + slack) / 1000, most=said.calls, tls=tls, tag=tag)
+    return reach(url, timeout=(said.timeout + slack) / 1000, most=said.calls, tls=tls, tag=said.prefix)
 
 
-def key_prefix(said: StoreSettings, url: str) -> str:
-    """How the store's keys begin. In a cluster it is in braces, which puts all of them into one slot: every decision
-    stays one script, and one server at a time has them."""
-    return f"{{{said.prefix}}}" if _scheme(url) == "cluster" else said.prefix
+def steps(url: str) -> Callable[[Layout, Any, Run, Timed], Steps]:
+    """How the store's steps are taken: in one slot, or in the many of a cluster."""
+    if _scheme(url) != "cluster":
+        return Whole
+    from gateway.store.spread import Spread
+
+    return Spread
+
+
+def waiter(url: str, calls: Calls, number: int, timeout: int) -> Replicas:
+    """What waits until replicas have what was written. `calls` is a way to the store of its own; `timeout` in ms."""
+    if _scheme(url) != "cluster":
+        return Replicas(calls, number, timeout)
+    return Replicas(calls, number, timeout, cast("Cluster", calls).home)
 
 
 def watched(url: str) -> bool:
@@ -41,7 +54,8 @@ def reach(url: str, *, timeout: float = TIMEOUT, most: int = MOST, tls: Tls | No
 
     redis+sentinel://user:password@host:port,host:port/group/db names the Sentinels, whose own login is in the query as
     sentinel_username and sentinel_password; with rediss+sentinel, TLS leads to them and to the servers.
-    redis+cluster://user:password@host:port,host:port names some servers of a cluster. The slot of `tag` is ours.
+    redis+cluster://user:password@host:port,host:port names some servers of a cluster. What has no key goes to
+    the holder of the slot of `tag`.
     """
     if not watched(url):
         return connect(url, timeout=timeout, most=most, tls=tls)

@@ -1,4 +1,4 @@
-"""The one engine's client: every decision is one script and one round trip."""
+"""The one engine's client: what is asked of the store, and what it tells."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, cast
 
-from gateway.core.keys import SHARDS, shard_of
-from gateway.store.document import STATUS_LETTERS, Stored, approved, pack, stands, unpack, unpack_document, unpack_ended
+from gateway.store.document import Stored, approved, pack, stands, unpack, unpack_document
 from gateway.store.known import Known
+from gateway.store.layout import Layout, shard_or_unknown
 from gateway.store.link import Calls, Script
-from gateway.store.replies import created, named, pairs
+from gateway.store.replies import checked, committed, created
 from gateway.store.steps import (
-    Blocked,
     Capped,
     Change,
     Claimed,
@@ -21,17 +20,12 @@ from gateway.store.steps import (
     Conflict,
     Created,
     Creation,
-    Due,
     Full,
     Idempotency,
     Limited,
     ListEntry,
-    Mismatch,
-    Misshapen,
-    Paid,
     Replayed,
     Reply,
-    Spend,
     Started,
     Suppression,
     Swept,
@@ -44,11 +38,17 @@ from gateway.store.steps import (
 from gateway.store.switches import OffRecord
 from gateway.store.waiting import Kept, Replicas
 from gateway.store.watches import Watches
+from gateway.store.whole import Run, Steps, Timed, Whole
 from gateway.store.wire import Fault
 from policies.model import Word
 
 SCRIPTS = (
     "create",
+    "reserve",
+    "undo",
+    "settle",
+    "pledge",
+    "vigil",
     "check",
     "commit",
     "claim",
@@ -63,10 +63,26 @@ SCRIPTS = (
     "feedback",
 )
 
-_WATCHING = ("create", "credit")
-"""The scripts that need what is shared about watches."""
+_SHARED = {
+    **dict.fromkeys(("credit", "undo"), ("watches",)),
+    **dict.fromkeys(("create", "reserve"), ("watches", "starting")),
+}
+"""What is loaded before a script, after the prelude."""
 
-_NOW_AT = dict.fromkeys(("claim", "read", "suppress", "reply", "sweep", "credit", "blocks", "unblock", "feedback"), 0)
+_TIME_FIRST = (
+    "claim",
+    "read",
+    "suppress",
+    "reply",
+    "sweep",
+    "credit",
+    "blocks",
+    "unblock",
+    "feedback",
+    "undo",
+    "vigil",
+)
+_NOW_AT = dict.fromkeys(_TIME_FIRST, 0)
 """Where the store's time stands in a script's reply, when it does not follow a word at the front."""
 
 _QUICK = 100
@@ -89,22 +105,23 @@ class Store:
         own: Callable[[], float] = time.monotonic,
         replicas: Replicas | None = None,
         confirm_starts: bool = False,
+        steps: Callable[[Layout, Any, Run, Timed], Steps] = Whole,
     ) -> None:
         """`clock` takes the place of the store's, in ms; `own` is this process's, in seconds since any moment.
-        `replicas` have every approval before it is told, and every start if `confirm_starts`."""
+        `replicas` have every approval before it is told, and every start if `confirm_starts`. `steps` says whether all
+        keys are on one server."""
         self._calls = calls
         self._replicas = replicas
         self._confirm_starts = confirm_starts
-        self._prefix = prefix
+        self._layout = Layout(prefix)
         self._clock = clock
         self._watch = watch
         self._own = own
         self._offset = (time.time() - own()) * 1000
-        self._timers_from = 0
-        self._timers = [self._key(shard, "due") for shard in range(SHARDS)]
+        self._steps = steps(self._layout, calls, lambda *asked: self._run(*asked), self._timed)
         self.off = OffRecord(calls, prefix, self._timed)
         self.known = Known(calls, self._timed)
-        self.watches = Watches(self._run, self._key)
+        self.watches = Watches(self._run, self._layout.key)
         self._scripts = {name: Script.of(_script(name)) for name in SCRIPTS}
 
     def now(self) -> int:
@@ -123,165 +140,48 @@ class Store:
         Raises Mismatch and Running, which only a request with an idempotency key can meet,
         Blocked, and Unconfirmed.
         """
-        made = await self._create(creation)
+        made = created(await self._steps.create(creation))
         if self._confirm_starts and isinstance(made, Created | Replayed):
             verification = made.id if isinstance(made, Replayed) else creation.id
             if not await self._confirmed(verification, stands):
                 raise Unconfirmed("create: too few replicas have it")
         return made
 
-    async def _create(self, creation: Creation) -> Started:
-        shard = creation.shard
-        absent, idempotency = self._timers[shard], creation.idempotency
-        keys = [
-            self._key(shard, "v:" + creation.id),
-            self._timers[shard],
-            self._key(shard, "g:" + creation.guesses),
-            self._key(idempotency.shard, "i:" + idempotency.name) if idempotency else absent,
-            creation.watch or absent,
-            *(*creation.traces, absent, absent)[:2],
-            *(counter.key for counter in creation.counters),
-            *(look.key for look in creation.looks),
-            *(look.key for look in creation.lists),
-            *_purses(creation.spend),
-            *self._watched(creation),
-        ]
-        args = {
-            "id": creation.id,
-            "doc": creation.fields,
-            "life": creation.life,
-            "keep": creation.keep,
-            "lease": creation.lease,
-            "groups": [counter.packed for counter in creation.counters],
-            "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
-            "spend": creation.spend.packed() if creation.spend else None,
-            "watches": [watched.packed() for watched in creation.watched],
-            "names": [watched.name for watched in creation.watched],
-            "idem": _packed(idempotency),
-            "block": int(creation.block),
-        }
-        return created(await self._run("create", keys, args))
-
     async def check(self, attempt: Try) -> Tried:
         """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch, Blocked."""
-        shard = _shard(attempt.id)
-        absent, idempotency = self._timers[shard], attempt.idempotency
-        keys = [
-            self._key(shard, "v:" + attempt.id),
-            self._timers[shard],
-            self._key(shard, "i:" + idempotency.name) if idempotency else absent,
-            attempt.watch.key if attempt.watch else absent,
-        ]
-        args = {
-            "id": attempt.id,
-            "app": attempt.app,
-            "base": self._key(shard, ""),
-            "digests": attempt.digests,
-            "length": attempt.length,
-            "letters": int(attempt.letters),
-            "context": attempt.context,
-            "phone": attempt.phone,
-            "email": attempt.email,
-            "tombstone": attempt.tombstone,
-            "idem": _packed(idempotency),
-            "watch": attempt.watch.packed() if attempt.watch else None,
-        }
-        match await self._run("check", keys, args):
-            case [b"missing", *_]:
-                raise Unknown
-            case [b"mismatch", *_]:
-                raise Mismatch
-            case [b"malformed", _, length, letters]:
-                raise Misshapen(length, bool(letters))
-            case [b"blocked", now, wait]:
-                raise Blocked(now, wait)
-            case [verdict, now, left, retry_at, document, failing, replayed]:
-                ended = unpack_ended(attempt.id, document) if document else None
-                counts = (failing[0], failing[1]) if failing else None
-                confirmed = verdict != b"approved" or await self._confirmed(attempt.id, approved)
-                return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed), confirmed)
-        raise Unavailable("check gave back something else")
+        tried = checked(attempt.id, await self._steps.check(attempt))
+        confirmed = tried.verdict != "approved" or await self._confirmed(attempt.id, approved)
+        return tried if confirmed else tried._replace(confirmed=False)
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited | Capped:
         """Write the change if nobody else did since it was read. Raises Unknown."""
-        shard = _shard(change.id)
-        fields = dict(change.fields)
-        if change.status:
-            fields["s"] = STATUS_LETTERS[change.status]
-        keys = [
-            self._key(shard, "v:" + change.id),
-            self._timers[shard],
-            *(counter.key for counter in change.counters),
-            *(look.key for look in change.looks),
-            *(mark.key for mark in change.marks),
-            *_purses(change.spend),
-        ]
-        args = {
-            "id": change.id,
-            "v": change.version,
-            "set": fields,
-            "due": change.due,
-            "journal": change.journal,
-            "groups": [counter.packed for counter in change.counters],
-            "looks": [look.channels for look in change.looks],
-            "marks": [mark.packed() for mark in change.marks],
-            "spend": change.spend.packed() if change.spend else None,
-            "tombstone": change.tombstone,
-        }
-        match await self._run("commit", keys, args):
-            case [b"committed", now, shadows, channels, again, spent, near]:
-                return Committed(now, pairs(shadows), named(channels), again, Paid(tuple(spent), tuple(near)))
-            case [b"capped", now, purse, first]:
-                return Capped(now, purse, bool(first))
-            case [b"conflict", now, document]:
-                return Conflict(now, unpack_document(change.id, document))
-            case [b"limited", now, counter, rule, wait, shadows]:
-                return Limited(now, counter, rule, wait, pairs(shadows))
-        raise Unknown
+        return committed(change.id, await self._steps.commit(change))
 
     async def read(self, verification: str) -> tuple[Stored, int]:
         """A verification and the store's time. Raises Unknown."""
-        now, document = await self._run("read", [self._key(_shard(verification), "v:" + verification)], {})
+        now, document = await self._run("read", [self._layout.verification(verification)], {})
         if not document:
             raise Unknown
         return unpack_document(verification, document), now
 
     async def claim(self, lease: int, batch: int, since: int = 0) -> Claimed:
         """Take at most `batch` timers that fell due at `since`, in ms, or later, each for `lease` ms."""
-        self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served
-        timers = self._timers[self._timers_from :] + self._timers[: self._timers_from]
-        now, next_due, depth, orphans, rows = await self._run(
-            "claim", timers, {"lease": lease, "batch": batch, "since": since}
-        )
-        due, unread = [], []
-        for i in range(0, len(rows), 3):
-            verification = rows[i].decode()
-            try:
-                due.append(Due(unpack_document(verification, rows[i + 2]), int(float(rows[i + 1]))))
-            except Exception:  # noqa: BLE001 - written by another version, or damaged: it must not hold up its neighbours
-                unread.append(verification)
-        return Claimed(now, next_due, depth, orphans, tuple(due), tuple(unread))
+        return await self._steps.claim(lease, batch, since)
 
     async def sweep(self, cursor: int, count: int, lease: int) -> Swept:
         """Look at about `count` keys from `cursor` on, which is 0 at first, for what is pending without a timer."""
-        words = ("SCAN", cursor, "MATCH", f"{self._prefix}:*:v:*", "COUNT", count)
-        after, keys = await self._timed("scan", self._calls.ask(*words))
-        if not keys:
-            return Swept(int(after), ())
-        pairs = [key for found in named(keys) for key in (found.rpartition(":v:")[0] + ":due", found)]
-        _, armed = await self._run("sweep", pairs, {"lease": lease})
-        return Swept(int(after), named(armed))
+        return await self._steps.sweep(cursor, count, lease)
 
     async def release(self, verifications: Sequence[str]) -> None:
         """Give leases back: whoever claims next takes these at once. An ended one stays disarmed."""
         now = self.now()
         for verification in verifications:
-            shard = _shard(verification)
-            await self._timed("release", self._calls.ask("ZADD", self._timers[shard], "XX", now, verification))
+            timers = self._layout.timers[shard_or_unknown(verification)]
+            await self._timed("release", self._calls.ask("ZADD", timers, "XX", now, verification))
 
     async def keep_answer(self, idempotency: Idempotency, answer: bytes) -> None:
         """Keep the answer of a start that waited."""
-        await self._run("answer", [self._key(idempotency.shard, "i:" + idempotency.name)], {"answer": answer})
+        await self._run("answer", [self._layout.record(idempotency)], {"answer": answer})
 
     async def suppress(self, keys: Sequence[str], channels: Sequence[str], reason: str, life: int) -> None:
         """Record opt-outs in all of these records at once; they must be one destination's. `life` in ms, 0 is for
@@ -329,6 +229,7 @@ class Store:
 
     async def close(self) -> None:
         await self.watches.told()
+        await self._steps.close()
         await self._calls.close()
         if self._replicas:
             await self._replicas.close()
@@ -336,49 +237,39 @@ class Store:
     async def _confirmed(self, verification: str, kept: Kept) -> bool:
         if self._replicas is None:
             return True
-        key = self._key(_shard(verification), "v:" + verification)
         try:
-            await self._timed("wait", self._replicas.have(key, kept))
+            await self._timed("wait", self._replicas.have(self._layout.verification(verification), kept))
         except Unavailable:
             return False
         return True
 
     def limit_key(self, shard: int, name: str) -> str:
         """The key of a limit's counter."""
-        return self._key(shard, "l:" + name)
+        return self._layout.key(shard, "l:" + name)
 
     def list_key(self, shard: int, name: str) -> str:
         """The key of a record of a list."""
-        return self._key(shard, "b:" + name)
+        return self._layout.key(shard, "b:" + name)
 
     def watch_key(self, shard: int, name: str) -> str:
         """The key of an app's failed checks."""
-        return self._key(shard, "w:" + name)
+        return self._layout.key(shard, "w:" + name)
 
     def trace_key(self, shard: int, name: str) -> str:
         """The key of the list of what is known of a destination."""
-        return self._key(shard, "d:" + name)
+        return self._layout.key(shard, "d:" + name)
 
     def purse_key(self, shard: int, name: str) -> str:
         """The key of a purse."""
-        return self._key(shard, "p:" + name)
+        return self._layout.key(shard, "p:" + name)
 
     def suppression_key(self, shard: int, name: str) -> str:
         """The key of a record of opt-outs."""
-        return self._key(shard, "o:" + name)
+        return self._layout.key(shard, "o:" + name)
 
     def heard_key(self, shard: int, name: str) -> str:
         """The key of what a person wrote last."""
-        return self._key(shard, "h:" + name)
-
-    def _watched(self, creation: Creation) -> list[str]:
-        if not creation.watched:
-            return []
-        names = ("b:" + creation.index, *("w:" + watched.name for watched in creation.watched))
-        return [self._key(creation.place, name) for name in names]
-
-    def _key(self, shard: int, rest: str) -> str:
-        return f"{self._prefix}:{{{shard}}}:{rest}"
+        return self._layout.key(shard, "h:" + name)
 
     async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
         args["t"] = self._clock() if self._clock else 0
@@ -407,16 +298,6 @@ class Store:
         return reply
 
 
-def _packed(idempotency: Idempotency | None) -> dict[str, object] | None:
-    if idempotency is None:
-        return None
-    return {"f": idempotency.fingerprint, "ttl": idempotency.ttl, "busy": idempotency.busy}
-
-
-def _purses(spend: Spend | None) -> tuple[str, ...]:
-    return tuple(purse.key for purse in spend.purses) if spend else ()
-
-
 def _entry(packed: bytes) -> tuple[str, int, int | None]:
     since, until, reason, *_ = unpack(packed)
     return str(reason), int(since), int(until) or None
@@ -426,15 +307,8 @@ def _list_entry(place: int, packed: bytes) -> ListEntry:
     return ListEntry(place, unpack(packed)[3], *_entry(packed))
 
 
-def _shard(verification: str) -> int:
-    shard = shard_of(verification)
-    if shard is None:
-        raise Unknown
-    return shard
-
-
 def _script(name: str) -> str:
-    return _source("prelude") + (_source("watches") if name in _WATCHING else "") + _source(name)
+    return "".join(map(_source, ("prelude", *_SHARED.get(name, ()), name)))
 
 
 def _source(name: str) -> str:

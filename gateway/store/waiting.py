@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.store.link import Calls
-from gateway.store.wire import Fault
+from gateway.store.wire import Fault, Refused
 
 
 class Short(Fault):
@@ -21,6 +21,7 @@ _MARK = 60_000
 
 Kept = Callable[[bytes | None], bool]
 """Whether a key's value is what the caller is about to be told."""
+_Asked = tuple[str, Kept, asyncio.Future[None]]
 
 
 class Replicas:
@@ -32,21 +33,22 @@ class Replicas:
     it. One wait serves everybody who asked while the last one lasted.
     """
 
-    def __init__(self, calls: Calls, number: int, timeout: int) -> None:
-        """`number` of replicas, `timeout` in ms."""
+    def __init__(
+        self, calls: Calls, number: int, timeout: int, home: Callable[[str], object] = lambda _key: None
+    ) -> None:
+        """`number` of replicas, `timeout` in ms; `home` is the server that has a key, where there are several."""
         self._calls = calls
         self._number = number
         self._timeout = timeout
-        self._asked: list[tuple[str, Kept, asyncio.Future[None]]] = []
-        self._task: asyncio.Task[None] | None = None
+        self._home = home
+        self._asked: dict[object, list[_Asked]] = {}
+        self._tasks: dict[object, asyncio.Task[None]] = {}
 
     async def have(self, key: str, kept: Kept) -> None:
         """Return when enough replicas have it. Raises wire.Fault, after `timeout` at the latest, which is no proof of
         the contrary."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._asked.append((key, kept, answer))
-        if self._task is None:
-            self._task = asyncio.create_task(self._work())
+        self._ask(key, kept, answer)
         try:
             async with asyncio.timeout(self._timeout / 1000):
                 await answer
@@ -54,20 +56,35 @@ class Replicas:
             raise Short("too few replicas have it") from None
 
     async def close(self) -> None:
-        if self._task:
-            await self._task
+        await asyncio.gather(*self._tasks.values())
         await self._calls.close()
 
-    async def _work(self) -> None:
-        while self._asked:
-            batch, self._asked = self._asked[:_BATCH], self._asked[_BATCH:]
+    def _ask(self, key: str, kept: Kept, answer: asyncio.Future[None]) -> None:
+        home = self._home(key)
+        self._asked.setdefault(home, []).append((key, kept, answer))
+        if home not in self._tasks:
+            self._tasks[home] = asyncio.create_task(self._work(home))
+
+    async def _work(self, home: object) -> None:
+        while asked := self._asked.pop(home, []):
+            batch, rest = asked[:_BATCH], asked[_BATCH:]
+            if rest:
+                self._asked[home] = rest
             try:
                 self._tell(batch, await self._confirmed([key for key, _, _ in batch]))
             except Fault as fault:
-                for _, _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(fault)
-        self._task = None
+                self._failed(batch, fault)
+        del self._tasks[home]
+
+    def _failed(self, batch: list[_Asked], fault: Fault) -> None:
+        moved = isinstance(fault, Refused) and fault.word == "MOVED"  # some of these are at home elsewhere now
+        for key, kept, answer in batch:
+            if answer.done():
+                continue
+            if moved:
+                self._ask(key, kept, answer)
+            else:
+                answer.set_exception(fault)
 
     async def _confirmed(self, keys: list[str]) -> list[Any]:
         """The values, and how many replicas have them."""
@@ -75,7 +92,7 @@ class Replicas:
         mark = keys[0].rpartition(":v:")[0] + ":w"
         return await self._calls.ask_all(*reads, ("SET", mark, 1, "PX", _MARK), ("WAIT", self._number, self._timeout))
 
-    def _tell(self, batch: list[tuple[str, Kept, asyncio.Future[None]]], replies: list[Any]) -> None:
+    def _tell(self, batch: list[_Asked], replies: list[Any]) -> None:
         enough = replies[-1] >= self._number
         for (_, kept, answer), value in zip(batch, replies, strict=False):
             if answer.done():

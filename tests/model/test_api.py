@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import uuid
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -215,11 +214,7 @@ def test_they_agree_behind_sentinels(watched: Trio) -> None:
 
 
 def test_they_agree_on_a_cluster(clustered: Six) -> None:
-    def where() -> dict[str, Any]:
-        prefix = f"{{m{uuid.uuid4().hex[:10]}}}"
-        return {"url": clustered.holder(prefix).url, "prefix": prefix, "calls": reach(clustered.url, tag=prefix)}
-
-    converse(where, examples=EXAMPLES // 3)
+    converse(lambda: {"url": clustered.url}, examples=EXAMPLES // 3)
 
 
 def _counts_no_start(world: World) -> None:

@@ -34,7 +34,7 @@ class ReadThenWrite(Store):
     """Checks as many gateways do: read the state, compare, write the state back."""
 
     async def check(self, attempt: Try) -> Tried:
-        key = self._key(valkey._shard(attempt.id), "v:" + attempt.id)
+        key = self._layout.verification(attempt.id)
         doc: dict[bytes, Any] = msgpack.unpackb(await self._calls.ask("GET", key), raw=True)
         if doc[b"s"] != b"p":
             return Tried("spent" if doc[b"s"] == b"a" else "locked", 0, 0, 0, None)

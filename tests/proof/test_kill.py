@@ -21,9 +21,9 @@ import pytest
 
 from gateway.core.machine import Pace
 from gateway.store.link import connect
-from gateway.store.plain import client as client_of
 from gateway.store.valkey import Store
 from tests.proof.victim import KEYS, POLICIES, Trap, carrier, real_time
+from tests.support.servers import looking
 from tests.support.world import World
 
 LEASE = 300
@@ -93,7 +93,7 @@ def mortals(valkey: str) -> Iterator[Mortals]:
 
 async def adrift(url: str, life: Life) -> list[str]:
     """What must never be: an acknowledged verification that is not there, or one that is pending without a timer."""
-    client = client_of(url)
+    client = looking(url)
     timers: set[str] = set()
     there, found = set(), []
     async for key in client.scan_iter(f"{life.prefix}:*:due"):
@@ -181,7 +181,7 @@ def test_a_store_that_forgets_what_it_acknowledged_is_noticed(valkey: str, morta
 
 
 async def _forget(url: str, life: Life) -> list[str]:
-    client = client_of(url)
+    client = looking(url)
     for key in await client.keys(f"{life.prefix}:*:v:{life.acknowledged[0]}"):
         await client.delete(key)
     await client.aclose()

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,14 @@ from typing import Any
 import pytest
 
 from gateway.service.requests import understood
-from gateway.store.link import connect
+from gateway.store.spread import Spread
+from gateway.store.topology import reach
+from gateway.store.valkey import Store
 from tests.proof.errands import CODE, begin, errands, world
 from tests.proof.test_kill import Life, adrift
+from tests.proof.victim import KEYS
+from tests.support.servers import looking
+from tests.support.six import six
 
 
 @dataclass
@@ -60,9 +67,15 @@ class Mortals:
 
 @pytest.fixture(scope="module")
 def mortals(valkey: str) -> Iterator[Mortals]:
+    with mortal(valkey) as found:
+        yield found
+
+
+@contextmanager
+def mortal(url: str) -> Iterator[Mortals]:
     command = [sys.executable, "-m", "tests.proof.errands"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
-    yield Mortals(valkey, process)
+    yield Mortals(url, process)
     process.communicate()
 
 
@@ -71,7 +84,7 @@ async def wrong_with(url: str, told: Told, *, forgetful: bool = False) -> list[s
     erased = told.of("started")[2:]
     kept = Life(told.prefix, acknowledged=[id_ for id_ in told.of("started") if id_ not in erased])
     found = await adrift(url, kept)
-    again = world(url, told.prefix, connect(url))
+    again = world(url, told.prefix, reach(url))
     if forgetful:
         store = again.setup.store
         create = store.create
@@ -134,3 +147,59 @@ def test_a_process_that_forgets_its_callers_keys_is_found(valkey: str, mortals: 
     told = mortals.live("after 4")
     faults = asyncio.run(wrong_with(valkey, told, forgetful=True))
     assert f"{told.of('started')[0]} was another" in faults
+
+
+async def miscounted(url: str, prefix: str) -> list[str]:
+    """What is counted too low, in another slot than the verifications that are counted: starts and money."""
+    client, found = looking(url), list[str]()
+    store = Store(reach(url), prefix=prefix, steps=Spread)
+    ids = [key.decode().rpartition(":")[2] async for key in client.scan_iter(f"{prefix}:*:v:*")]
+    held = 0
+    for id_ in ids:
+        held += sum(attempt.held for attempt in (await store.read(id_))[0].verification.attempts)
+    purses = [int(await client.hget(key, "s") or 0) async for key in client.scan_iter(f"{prefix}:*:p:*")]
+    app = f"{prefix}:{{{KEYS.shard('app shop')}}}:l:*"
+    counts = [await client.llen(key) async for key in client.scan_iter(app)]
+    found += [f"a purse holds {spent} of {held}" for spent in purses if spent < held]
+    found += [f"the app has {len(ids)} verifications, {count} counted" for count in counts if count < len(ids)]
+    await store.close()
+    await client.aclose()
+    return found if held and ids and purses and counts else [*found, "nothing was counted"]
+
+
+async def after(url: str, told: Told) -> list[str]:
+    return await miscounted(url, told.prefix) if told.of("started") else []
+
+
+SPREAD = int(os.environ.get("PROOF_ROUNDS", "20"))
+"""Of the steps over a cluster, which are many, about so many are tried."""
+
+
+def test_killed_between_the_steps_of_a_cluster_nothing_is_counted_too_low_and_whoever_asks_again_is_served(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with six(tmp_path / "c") as cluster, mortal(cluster.url) as mortals:
+        whole = mortals.live("never")
+        steps = int(whole.of("steps")[0])
+        assert steps > 40
+        first = [f"{side} {number}" for number in range(1, 13) for side in ("before", "after")]
+        later = [f"after {number}" for number in range(13, steps, max(1, 2 * steps // SPREAD))]
+        found = {}
+        for point in [*first, *later]:
+            told = mortals.live(point)
+            faults = asyncio.run(after(cluster.url, told))
+            capfd.readouterr()
+            found[point] = (told.killed, faults + asyncio.run(wrong_with(cluster.url, told)))
+        assert found == dict.fromkeys([*first, *later], (True, []))
+        assert asyncio.run(too_low(cluster.url, whole.prefix)) == (2, [])
+
+
+async def too_low(url: str, prefix: str) -> tuple[int, list[str]]:
+    """How many of the two kinds of fault are seen where they are planted, and what was wrong before."""
+    before, client = await miscounted(url, prefix), looking(url)
+    async for key in client.scan_iter(f"{prefix}:*:p:*"):
+        await client.hset(key, "s", 1)
+    async for key in client.scan_iter(f"{prefix}:{{{KEYS.shard('app shop')}}}:l:*"):
+        await client.ltrim(key, 0, 0)
+    await client.aclose()
+    return len({fault.split()[1] for fault in await miscounted(url, prefix)}), before

@@ -14,6 +14,7 @@ from gateway.core.model import Attempt
 from gateway.service.engine import Engine
 from gateway.store import valkey
 from gateway.store.document import Stored
+from gateway.store.layout import shard_or_unknown
 from gateway.store.steps import Committed, Paid, Spend
 from tests.proof.planted import LUA, TriesAgain
 
@@ -66,8 +67,8 @@ async def _reads_first(self: FaultyStore, name: str, keys: Any, args: dict[str, 
 async def _disarms_first(self: Engine, stored: Stored) -> None:
     """Takes the timer out before anything is written down."""
     store: Any = self._setup.store
-    shard = valkey._shard(stored.verification.id)
-    await store._calls.ask("ZREM", store._timers[shard], stored.verification.id)
+    shard = shard_or_unknown(stored.verification.id)
+    await store._calls.ask("ZREM", store._layout.timers[shard], stored.verification.id)
     await asyncio.sleep(0.001)
     await Engine.due(self, stored)
 
@@ -135,7 +136,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "check forgets its verdict": Mutant(script=("check", "  if args.idem then\n", "  if false then\n")),
     "create forgets its key": Mutant(script=("create", "if args.idem then\n", "if false then\n")),
-    "limits count nothing": Mutant(script=("prelude", "count(keys[g], counter[1], counter[2])", "")),
+    "limits count nothing": Mutant(script=("prelude", "tally(keys[g], counter[1], counter[2])", "")),
     "an end keeps its timer": Mutant(script=("prelude", "  redis.call('ZREM', due, id)\nend", "end")),
     "the timer goes before the record": Mutant(bend=_engine("due", _disarms_first)),
     "a timer is applied to what others have done": Mutant(bend=_engine("due", TriesAgain.due)),

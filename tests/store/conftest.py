@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from tests.support.six import Six
 from tests.support.trio import Trio
 from tests.support.weather import Weather
 
-EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
+EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions", "test_purses"}
 """The modules whose tests hold for every kind of store."""
 KINDS = ("embedded", "secure", "sentinel", "cluster")
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
@@ -47,8 +46,8 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
 
 
 def spread(cluster: Six) -> Shelf:
-    prefix = f"{{c{uuid.uuid4().hex[:10]}}}"
-    return Shelf(cluster.holder(prefix).url, prefix=prefix, calls=reach(cluster.url, tag=prefix))
+    """A store whose keys lie on all servers of the cluster."""
+    return Shelf(cluster.url)
 
 
 def behind(group: Trio) -> Shelf:

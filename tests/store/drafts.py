@@ -11,11 +11,12 @@ from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import pack
-from gateway.store.link import Calls, connect
-from gateway.store.plain import client as client_of
+from gateway.store.link import TIMEOUT, Calls
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
+from gateway.store.topology import reach, steps
 from gateway.store.valkey import Store
 from policies.model import Step
+from tests.support.servers import looking
 
 APP = "shop"
 CODE = "482913"
@@ -46,8 +47,13 @@ class Shelf:
     client: Any = None  # what the test itself looks into the store with
 
     def __post_init__(self) -> None:
-        self.client = self.client or client_of(self.url)
-        self.store = Store(self.calls or connect(self.url), prefix=self.prefix, clock=self.clock)
+        self.client = self.client or looking(self.url)
+        self.store = self.another()
+
+    def another(self, *, timeout: float = TIMEOUT) -> Store:
+        """One more way to the same store. `timeout` in seconds, where much happens at once."""
+        calls = self.calls or reach(self.url, timeout=timeout)
+        return Store(calls, prefix=self.prefix, clock=self.clock, steps=steps(self.url))
 
     def counter(self, name: str, *rules: Rule | tuple[int, int, bool], shard: int = 7) -> Counter:
         return Counter(self.store.limit_key(shard, name), tuple(Rule(*rule) for rule in rules))

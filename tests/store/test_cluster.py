@@ -4,27 +4,42 @@ approval."""
 from __future__ import annotations
 
 import asyncio
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.core.model import Purse
+from gateway.store.cluster import slot_of
 from gateway.store.link import Script
-from gateway.store.steps import Unavailable
-from gateway.store.topology import reach
+from gateway.store.spread import Spread
+from gateway.store.steps import Counter, Creation, Rule, Spend, Unavailable
+from gateway.store.topology import reach, waiter
 from gateway.store.valkey import Store
-from gateway.store.waiting import Replicas
 from gateway.store.wire import Late, Refused
+from tests.store.drafts import DAY, HOUR, creation
 from tests.store.traffic import WITHIN, Traffic
 from tests.support.six import Six, six
 
+FOREIGN = 12
+"""A shard in which no verification of a test lies."""
 SCRIPT = Script.of("return redis.call('INCR', KEYS[1])")
 
 
-async def test_a_slot_moves_while_it_is_used_and_nobody_notices(clustered: Six) -> None:
-    calls = reach(clustered.url, tag="{moved}")
-    store = Store(calls, prefix="{moved}")
-    traffic = Traffic(store)
-    await traffic.run(lambda: clustered.move("{moved}"), calls)
+def wanting(store: Store) -> Creation:
+    """A start whose limit and money lie in other slots."""
+    counter = Counter(store.limit_key(FOREIGN, "ip"), (Rule(10**6, HOUR),))
+    purse = Purse(store.purse_key(FOREIGN + 1, "app"), "app", 10**9, store.now() + DAY, False)
+    made = creation(counter, shard=random.randrange(10))  # noqa: S311 - which shard is no secret
+    return replace(made, spend=Spend((purse,), store.now(), 30))
+
+
+async def test_slots_move_while_they_are_used_and_nobody_notices(clustered: Six) -> None:
+    calls = reach(clustered.url, tag="{7}")
+    store = Store(calls, prefix="moved", steps=Spread)
+    traffic = Traffic(store, wanting)
+    await traffic.run(lambda: [clustered.move(f"{{{shard}}}") for shard in (FOREIGN, 7)], calls)
     told, approvals = await traffic.told()
     await store.close()
     assert set(traffic.answers) == {"done"}, told
@@ -36,7 +51,8 @@ async def test_a_server_that_has_not_the_slot_leads_to_the_one_that_has(clustere
     calls = reach(clustered.url, tag="{led}")
     holder = clustered.holder("{led}")
     await calls.ask("PING")
-    calls._home = next(("127.0.0.1", one.port) for one in clustered.servers if one is not holder)  # type: ignore[attr-defined]
+    wrong = next(("127.0.0.1", one.port) for one in clustered.servers if one is not holder)
+    calls._homes[slot_of("{led}")] = wrong  # type: ignore[attr-defined]
     assert await calls.run(SCRIPT, ["{led}:n"], b"") == 1
     assert await calls.run(SCRIPT, ["{led}:n"], b"") == 2
     await calls.close()
@@ -86,10 +102,10 @@ async def test_when_its_holder_freezes_everybody_is_answered_in_time_and_no_told
     tmp_path: Path,
 ) -> None:
     with six(tmp_path / "c") as cluster:
-        calls = reach(cluster.url, tag="{otp}")
-        store = Store(calls, prefix="{otp}", replicas=Replicas(reach(cluster.url, tag="{otp}"), 1, 400))
-        traffic = Traffic(store)
-        await traffic.run(lambda: cluster.holder("{otp}").freeze(), calls)
+        calls = reach(cluster.url, tag="{7}")
+        store = Store(calls, prefix="otp", replicas=waiter(cluster.url, reach(cluster.url), 1, 400), steps=Spread)
+        traffic = Traffic(store, wanting)
+        await traffic.run(lambda: cluster.holder("{7}").freeze(), calls)
         told, approvals = await traffic.told()
         await store.close()
     print(told)  # noqa: T201 - the classification, for whoever runs it with -s

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
@@ -15,18 +15,39 @@ from tests.store.drafts import HOUR, Shelf, change, creation, guess, repeat
 
 @asynccontextmanager
 async def watching(shelf: Shelf) -> AsyncIterator[list[str]]:
-    """The commands that reach the server from clients, by name; what scripts call inside is not among them."""
+    """The commands that reach the server, or the cluster's servers, from clients, by name; what scripts call inside is
+    not among them."""
     commands: list[str] = []
-    watcher, teller = client_of(shelf.url), client_of(shelf.url)
+    async with AsyncExitStack() as stack:
+        watched = [await stack.enter_async_context(_watched(url, commands)) for url in await primaries(shelf)]
+        yield commands
+        for read in watched:
+            await read()
+
+
+@asynccontextmanager
+async def _watched(url: str, commands: list[str]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    watcher, teller = client_of(url), client_of(url)
     await teller.echo("here")
     async with watcher.monitor() as monitor:
-        yield commands
-        await teller.echo("done")
-        while (row := await monitor.next_command())["command"] != "ECHO done":
-            if row["client_type"] != "lua":
-                commands.append(row["command"].split()[0].upper())
+
+        async def read() -> None:
+            await teller.echo("done")
+            while (row := await monitor.next_command())["command"] != "ECHO done":
+                if row["client_type"] != "lua":
+                    commands.append(row["command"].split()[0].upper())
+
+        yield read
     await watcher.aclose()
     await teller.aclose()
+
+
+async def primaries(shelf: Shelf) -> list[str]:
+    """The addresses of the servers that take writes."""
+    if not shelf.url.startswith("redis+cluster"):
+        return [shelf.url]
+    await shelf.client.initialize()
+    return [f"redis://{node.host}:{node.port}" for node in shelf.client.get_primaries()]
 
 
 async def _warm(shelf: Shelf) -> None:
@@ -95,7 +116,7 @@ def test_every_script_has_its_file_and_every_file_its_script() -> None:
     from importlib import resources
 
     files = {f.name.removesuffix(".lua") for f in resources.files("gateway.store").joinpath("lua").iterdir()}
-    assert files == {*SCRIPTS, "prelude", "watches"}
+    assert files == {*SCRIPTS, "prelude", "watches", "starting"}
 
 
 def test_no_script_calls_for_a_time_or_a_key_that_it_was_not_given() -> None:

@@ -12,6 +12,7 @@ from gateway.store.survey import REMEDIES, Unfit
 from gateway.store.topology import reach
 from tests.store.conftest import least
 from tests.support.servers import running
+from tests.support.six import Six
 from tests.support.trio import trio
 
 RIGHT = {"valkey_version": "8.1.0", "role": "master", "aof_enabled": "1", "maxmemory_policy": "noeviction"}
@@ -88,3 +89,20 @@ async def test_a_store_that_is_away_is_not_judged() -> None:
     calls = reach("unix:///nowhere/valkey.sock", timeout=0.1)
     assert await survey.try_look(calls) is None
     await calls.close()
+
+
+async def test_of_a_clusters_servers_the_worst_is_judged(clustered: Six) -> None:
+    calls = reach(clustered.url)
+    wrong = clustered.holder("{7}")
+    try:
+        for one in clustered.servers:
+            one.say("CONFIG", "SET", "appendonly", "yes")
+        wrong.say("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        info = await survey.look(calls)
+    finally:
+        for one in clustered.servers:
+            one.say("CONFIG", "SET", "appendonly", "no")
+        wrong.say("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await calls.close()
+    told = [one.setting for one in survey.judged(info, watched=True) if one.remedy]
+    assert told == ["maxmemory-policy", "min-replicas-to-write"]

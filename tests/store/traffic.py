@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from gateway.core.model import Status
 from gateway.store.link import Calls
-from gateway.store.steps import Unavailable, Unknown
+from gateway.store.steps import Creation, Unavailable, Unknown
 from gateway.store.valkey import Store
 from tests.store.drafts import creation, guess
 
@@ -20,8 +20,9 @@ WITHIN = 2.0
 class Traffic:
     """Starts and right checks without pause, and what was acknowledged of them."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, begun: Callable[[Store], Creation] = lambda _store: creation()) -> None:
         self.store = store
+        self.begun = begun
         self.answers: Counter[str] = Counter()
         self.slowest = 0.0
         self.started: dict[str, float] = {}
@@ -29,7 +30,7 @@ class Traffic:
 
     async def person(self, until: Callable[[], bool]) -> None:
         while not until():
-            made = creation()
+            made = self.begun(self.store)
             if await self._timed(self.store.create(made)):
                 self.started[made.id] = time.monotonic()
                 tried = await self._timed(self.store.check(guess(made)))

@@ -9,8 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from redis.asyncio.cluster import RedisCluster
 
 from gateway.store.embedded import binary
+from gateway.store.plain import client as client_of
 
 
 @dataclass
@@ -77,6 +81,14 @@ def running(folder: Path, *arguments: str) -> Iterator[Server]:
         yield one
     finally:
         one.kill()
+
+
+def looking(url: str) -> Any:
+    """A client to look into a store with: into one server, or into all of a cluster."""
+    if not url.startswith("redis+cluster"):
+        return client_of(url)
+    host, _, port = url.rpartition("/")[2].split(",")[0].rpartition(":")
+    return RedisCluster(host=host, port=int(port))
 
 
 def until(done: object, seconds: float = 20.0) -> None:

@@ -42,8 +42,8 @@ from gateway.service.setup import App, Setup
 from gateway.service.suppressions import Suppressions
 from gateway.service.suspicion import Blocks
 from gateway.service.verifications import Begun, Verifications
-from gateway.store.link import Calls, connect
-from gateway.store.plain import client as client_of
+from gateway.store.link import Calls
+from gateway.store.topology import reach, steps
 from gateway.store.valkey import Store
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
@@ -52,6 +52,7 @@ from policies.engine import Policy, compile_policy
 from policies.inheritance import resolve
 from policies.money import Tariff
 from policies.schema import PolicySettings
+from tests.support.servers import looking
 
 PHONE = "+14155550123"
 EMAIL = "ana@example.org"
@@ -178,9 +179,9 @@ class World:
     ) -> None:
         self.clock = clock or Clock()
         self.prefix = prefix or f"t{uuid.uuid4().hex[:10]}"
-        self.client = client_of(url)
-        self.calls = calls or connect(url)  # the way to the store where it is another than to the server
-        self.store = Store(self.calls, prefix=self.prefix, clock=self.clock)
+        self.client = looking(url)
+        self.calls = calls or reach(url)  # the way to the store where it is another than to the server
+        self.store = Store(self.calls, prefix=self.prefix, clock=self.clock, steps=steps(url))
         self.keys = keys or Keyring(secrets.token_bytes(32), {"k1": secrets.token_bytes(32)})
         self.one, self.two = FakeCarrier("one"), FakeCarrier("two")
         self.registry = CollectorRegistry()

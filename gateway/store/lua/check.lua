@@ -2,7 +2,8 @@
 -- KEYS: verification, timers, idempotency record, the app's failed checks (where there is none of the last two, the timers
 -- stand in its place: a cluster and an ACL judge every key that is named)
 -- args: id, app, base (of the keys in this slot), digests {key id: digest}, length, letters, context, phone, email,
---       tombstone, idem {f, ttl}, watch {window, amount, minimum, ratio, block} (of the app's failed checks)
+--       tombstone, idem {f, ttl}, watch {window, amount, minimum, ratio, block} (of the app's failed checks), held (for
+--       how long the app's checks are blocked, where that was asked in another slot)
 -- Answers {verdict, now, checks left, when to try again, the document if this ended it, {failed, all} of the app's
 -- checks if its action begins, 1 if it is the answer of an earlier check}.
 local record = args.idem and redis.call('GET', KEYS[3])
@@ -39,10 +40,8 @@ end
 if args.length ~= doc.l or (args.letters == 1 and doc.w ~= 1) then return {'malformed', now, doc.l, doc.w} end
 
 -- Not this destination's guesses but the whole app's: few at each of many destinations.
-if args.watch and args.watch.block == 1 then
-  local held = held_until(KEYS[4])
-  if held > now then return {'blocked', now, held - now} end
-end
+local held = args.held or (args.watch and args.watch.block == 1 and held_until(KEYS[4]) - now) or 0
+if held > 0 then return {'blocked', now, held} end
 
 -- The failed guesses belong to the destination: a new code does not give new guesses.
 local guesses = args.base .. 'g:' .. doc.g

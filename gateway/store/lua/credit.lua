@@ -3,19 +3,17 @@
 -- KEYS: states; args: told (for each state what it is told: {when the verification began, the item or '' for a
 -- conversion, 1 if it was unsent}, ...)
 local function credit(st, at, item, unsent)
-  if item == '' then
+  if item ~= '' then
+    st.e = without(st.e, function(other) return other == item end)
+  elseif unsent == 1 then
+    uncount(st, at)
+  else
     for i = #st.b - 2, 1, -3 do
       if st.b[i] <= at then
-        if unsent == 1 then
-          st.b[i + 1] = math.max(st.b[i + 1] - 1, st.b[i + 2])
-        else
-          st.b[i + 2] = math.min(st.b[i + 2] + 1, st.b[i + 1])
-        end
+        st.b[i + 2] = math.min(st.b[i + 2] + 1, st.b[i + 1])
         return
       end
     end
-  else
-    st.e = without(st.e, function(other) return other == item end)
   end
 end
 

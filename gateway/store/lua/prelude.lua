@@ -67,6 +67,17 @@ local function count(key, most, window)
   redis.call('PEXPIRE', key, window)
 end
 
+-- The same where what was counted may be taken back: it must not have pushed out what still counts then. So what is in
+-- the window stays, as far as a thousand that are under way at once may have pushed it.
+local UNDER_WAY = 1000
+
+local function count_for_now(key, most, window)
+  redis.call('LPUSH', key, now)
+  local beyond = redis.call('LINDEX', key, most)
+  redis.call('LTRIM', key, 0, (beyond and beyond + window > now) and most + UNDER_WAY - 1 or most - 1)
+  redis.call('PEXPIRE', key, window)
+end
+
 local function refusal(key, rule)
   if #rule[4] > 0 then return grown(key, rule[4], rule[2]) end
   return wait_for(key, rule[1], rule[2])
@@ -74,8 +85,8 @@ end
 
 -- All counters or none. Each group is {most, longest window, {{amount, window, shadow, waits that grow}, ...}}.
 -- Gives back the group and limit that refuse longest with the wait, or nil; those that only would have; and the longest
--- that the next event now waits for by waits that grow, or nil when there are none of them.
-local function reserve(groups, keys)
+-- that the next event now waits for by waits that grow, or nil when there are none of them. `only_look` counts nothing.
+local function reserve(groups, keys, only_look)
   local group, limit, longest, shadows = nil, nil, 0, {}
   for g, counter in ipairs(groups) do
     for r, rule in ipairs(counter[3]) do
@@ -88,10 +99,10 @@ local function reserve(groups, keys)
       end
     end
   end
-  if group then return group, limit, longest, shadows end
-  local again
+  if group or only_look then return group, limit, longest, shadows end
+  local again, tally = nil, args.apart and count_for_now or count
   for g, counter in ipairs(groups) do
-    count(keys[g], counter[1], counter[2])
+    tally(keys[g], counter[1], counter[2])
     for _, rule in ipairs(counter[3]) do
       if #rule[4] > 0 then again = math.max(again or 0, refusal(keys[g], rule)) end
     end
@@ -101,7 +112,9 @@ end
 
 -- A purse is a hash: s, the millionths spent in its period; n and f, set once it was told that it is nearly used up
 -- and that it refused. `spend` is {amount to reserve, change to what was reserved before, caps}, and each cap is
--- {amount, life of the purse}. The first purse that can't take it, or nil.
+-- {amount, life of the purse}. Where the purse lies in another slot than the verification there is {amount to take now,
+-- the field to note it in until the verification has it, for how long it can be looked up there} as well. The first purse
+-- that can't take it, or nil.
 local function overdrawn(spend, keys)
   if not spend or spend[1] == 0 then return nil end
   for i, cap in ipairs(spend[3]) do
@@ -124,7 +137,9 @@ local function pay(spend, keys)
   for i, cap in ipairs(spend and spend[3] or {}) do
     spent[i] = 0
     if spend[1] > 0 or spend[2] > 0 or redis.call('EXISTS', keys[i]) == 1 then
-      spent[i] = redis.call('HINCRBY', keys[i], 's', spend[1] + spend[2])
+      local noted = spend[4]
+      spent[i] = redis.call('HINCRBY', keys[i], 's', noted and noted[1] or spend[1] + spend[2])
+      if noted then redis.call('HSET', keys[i], noted[2], cmsgpack.pack({noted[1], now, now + noted[3]})) end
       redis.call('PEXPIRE', keys[i], cap[2])
       local told = spent[i] * 100 < cap[1] * 80 or redis.call('HSETNX', keys[i], 'n', 1) == 0
       if not told then near[#near + 1] = i - 1 end
@@ -184,7 +199,8 @@ local function suppress(key, channels, reason, life, word, since)
 end
 
 -- An app's failed checks: until when the action holds that was taken last, and for each twelfth of the window that
--- there is anything of {its number, failed, approved}, oldest first.
+-- there is anything of {its number, failed, approved, under way}, oldest first. What is under way, as only checks in
+-- another slot are, is among the failed; it begins to matter when it should long have come to its end.
 local TWELFTHS = 12
 
 local function held_until(key)
@@ -192,17 +208,25 @@ local function held_until(key)
   return record and record.held or 0
 end
 
--- Count one check that was compared. Gives back {failed, all} of the window when the action begins with this one.
-local function watch(key, budget, failed)
-  local record, width = load(key) or {held = 0, rows = {}}, math.ceil(budget.window / TWELFTHS)
-  local twelfth, rows, failures, all = math.floor(now / width), {}, 0, 0
+-- The record, this twelfth's number, and the rows that are in the window, the last of which is this twelfth's.
+local function watched(key, budget)
+  local record, twelfth, rows = load(key) or {held = 0, rows = {}}, math.floor(now / math.ceil(budget.window / TWELFTHS)), {}
   for _, row in ipairs(record.rows) do
     if row[1] > twelfth - TWELFTHS then rows[#rows + 1] = row end
   end
   if #rows == 0 or rows[#rows][1] < twelfth then rows[#rows + 1] = {twelfth, 0, 0} end
-  local last, which = rows[#rows], failed and 2 or 3
+  return record, twelfth, rows
+end
+
+-- Count one check that was compared. Gives back {failed, all} of the window when the action begins with this one.
+local function watch(key, budget, failed)
+  local record, twelfth, rows = watched(key, budget)
+  local last, which, failures, all = rows[#rows], failed and 2 or 3, 0, 0
   last[which] = last[which] + 1
-  for _, row in ipairs(rows) do failures, all = failures + row[2], all + row[2] + row[3] end
+  for _, row in ipairs(rows) do
+    local lost = row[2] - (row[1] >= twelfth - 1 and row[4] or 0)
+    failures, all = failures + lost, all + lost + row[3]
+  end
   local much = failures >= budget.amount or (all >= budget.minimum and failures >= budget.ratio * all)
   local begins = failed and much and now >= record.held
   if begins then record.held = now + budget.window end

@@ -102,15 +102,33 @@ local function block(index, name, key, w, st, verdict)
   if redis.call('PTTL', index) < st.u + w.l - now then redis.call('PEXPIRE', index, st.u + w.l - now) end
 end
 
+-- Gives back when the same item was counted before, if it was; -2 when this is not counted.
 local function count(w, st)
   local newest = #st.b - 2
+  local prior
   if w.r == 0 then
-    if not w.e then st.e = without(st.e, function(item) return item == w.i end) end
-    if #st.e < 2 * MOST_ITEMS then st.e[#st.e + 1], st.e[#st.e + 2] = w.i, now end
+    if not w.e then
+      st.e = without(st.e, function(item, at)
+        if item == w.i then prior = at end
+        return item == w.i
+      end)
+    end
+    if #st.e < 2 * MOST_ITEMS then st.e[#st.e + 1], st.e[#st.e + 2] = w.i, now else prior = -2 end
   elseif newest > 0 and now - st.b[newest] < fine(w) then
     st.b[newest + 1] = st.b[newest + 1] + 1
   else
     st.b[#st.b + 1], st.b[#st.b + 2], st.b[#st.b + 3] = now, 1, 0
+  end
+  return prior
+end
+
+-- Take a start out again that was counted at that time.
+local function uncount(st, at)
+  for i = #st.b - 2, 1, -3 do
+    if st.b[i] <= at then
+      st.b[i + 1] = math.max(st.b[i + 1] - 1, st.b[i + 2])
+      return
+    end
   end
 end
 
@@ -119,7 +137,7 @@ local function fresh() return {b = {}, hs = 0, ha = 0, e = {}, u = 0, v = 0} end
 -- Look before anything is reserved. `by` is the watch that treats the start most harshly, nil when it may go on as it
 -- is; then what has fired is blocked at once. `count_all` goes on from here once nothing else has refused.
 local function look(watches, keys)
-  local looked, harshest = {states = {}, fired = {}, standing = {}, news = {}}, 0
+  local looked, harshest = {states = {}, fired = {}, standing = {}, news = {}, priors = {}}, 0
   for i, w in ipairs(watches) do
     local st = load(keys[i + 1]) or fresh()
     looked.states[i] = st
@@ -146,7 +164,7 @@ local function count_all(looked, watches, names, keys)
   for i, w in ipairs(watches) do
     local st = looked.states[i]
     if now >= st.u then
-      count(w, st)
+      looked.priors[i] = count(w, st) or -1
       keep(keys[i + 1], w, st)
     end
   end

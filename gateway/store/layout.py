@@ -1,0 +1,148 @@
+"""How the keys are named, and which of them the scripts of a start, a check and a change are given in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.core.keys import SHARDS, shard_of
+from gateway.store.document import STATUS_LETTERS
+from gateway.store.portions import Wants
+from gateway.store.steps import Change, Creation, Idempotency, Spend, Try, Unknown
+
+Asked = tuple[list[str], dict[str, object]]
+"""The keys and the argument of a script."""
+
+
+class Layout:
+    """The keys of one store. What must be in one slot of a cluster has the same number in braces."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.timers = [self.key(shard, "due") for shard in range(SHARDS)]
+
+    def key(self, shard: int, rest: str) -> str:
+        return f"{self.prefix}:{{{shard}}}:{rest}"
+
+    def verification(self, verification: str) -> str:
+        """Raises Unknown for what is no id."""
+        return self.key(shard_or_unknown(verification), "v:" + verification)
+
+    def record(self, idempotency: Idempotency) -> str:
+        return self.key(idempotency.shard, "i:" + idempotency.name)
+
+    def watched(self, creation: Creation | Wants) -> list[str]:
+        """The index of blocks, and the states of the watches."""
+        if not creation.watched:
+            return []
+        names = ("b:" + creation.index, *("w:" + watched.name for watched in creation.watched))
+        return [self.key(creation.place, name) for name in names]
+
+    def creation(self, creation: Creation) -> Asked:
+        absent, idempotency = self.timers[creation.shard], creation.idempotency
+        own = [
+            self.key(creation.shard, "v:" + creation.id),
+            absent,
+            self.key(creation.shard, "g:" + creation.guesses),
+            self.record(idempotency) if idempotency else absent,
+        ]
+        args: dict[str, object] = {
+            "id": creation.id,
+            "doc": creation.fields,
+            "life": creation.life,
+            "keep": creation.keep,
+            "lease": creation.lease,
+            "idem": packed(idempotency),
+        }
+        keys, wanted = self.wanted(creation, absent)
+        return [*own, *keys], args | wanted
+
+    def wanted(self, creation: Creation | Wants, absent: str) -> Asked:
+        """What a start asks for beside its own keys."""
+        keys = [
+            creation.watch or absent,
+            *(*creation.traces, absent, absent)[:2],
+            *(counter.key for counter in creation.counters),
+            *(look.key for look in creation.looks),
+            *(look.key for look in creation.lists),
+            *purses(creation.spend),
+            *self.watched(creation),
+        ]
+        return keys, {
+            "groups": [counter.packed for counter in creation.counters],
+            "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
+            "spend": creation.spend.packed() if creation.spend else None,
+            "watches": [watched.packed() for watched in creation.watched],
+            "names": [watched.name for watched in creation.watched],
+            "block": int(creation.block),
+        }
+
+    def attempt(self, attempt: Try) -> Asked:
+        """Raises Unknown for what is no id."""
+        shard = shard_or_unknown(attempt.id)
+        absent, idempotency = self.timers[shard], attempt.idempotency
+        keys = [
+            self.key(shard, "v:" + attempt.id),
+            absent,
+            self.key(shard, "i:" + idempotency.name) if idempotency else absent,
+            attempt.watch.key if attempt.watch else absent,
+        ]
+        return keys, {
+            "id": attempt.id,
+            "app": attempt.app,
+            "base": self.key(shard, ""),
+            "digests": attempt.digests,
+            "length": attempt.length,
+            "letters": int(attempt.letters),
+            "context": attempt.context,
+            "phone": attempt.phone,
+            "email": attempt.email,
+            "tombstone": attempt.tombstone,
+            "idem": packed(idempotency),
+            "watch": attempt.watch.packed() if attempt.watch else None,
+        }
+
+    def change(self, change: Change) -> Asked:
+        """Raises Unknown for what is no id."""
+        shard = shard_or_unknown(change.id)
+        fields = dict(change.fields)
+        if change.status:
+            fields["s"] = STATUS_LETTERS[change.status]
+        keys = [
+            self.key(shard, "v:" + change.id),
+            self.timers[shard],
+            *(counter.key for counter in change.counters),
+            *(look.key for look in change.looks),
+            *(mark.key for mark in change.marks),
+            *purses(change.spend),
+        ]
+        return keys, {
+            "id": change.id,
+            "v": change.version,
+            "set": fields,
+            "due": change.due,
+            "journal": change.journal,
+            "groups": [counter.packed for counter in change.counters],
+            "looks": [look.channels for look in change.looks],
+            "marks": [mark.packed() for mark in change.marks],
+            "spend": change.spend.packed() if change.spend else None,
+            "tombstone": change.tombstone,
+        }
+
+
+def shard_or_unknown(verification: str) -> int:
+    """The shard that an id names. Raises Unknown for what is no id."""
+    shard = shard_of(verification)
+    if shard is None:
+        raise Unknown
+    return shard
+
+
+def packed(idempotency: Idempotency | None) -> dict[str, object] | None:
+    """As the scripts have it."""
+    if idempotency is None:
+        return None
+    return {"f": idempotency.fingerprint, "ttl": idempotency.ttl, "busy": idempotency.busy}
+
+
+def purses(spend: Spend | None) -> Sequence[str]:
+    return tuple(purse.key for purse in spend.purses) if spend else ()

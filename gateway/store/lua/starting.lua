@@ -1,0 +1,49 @@
+-- Loaded before create and reserve: what a start asks of a slot, whether that has all of its keys or some of them.
+-- KEYS: verification, timers, failed guesses, idempotency record, the app's failed checks, the lists of what is known of
+-- one destination and of the other (where there is none of the last four, the timers stand in its place: a cluster and an
+-- ACL judge every key that is named), one counter for each group, then the records of
+-- opt-outs and of lists that `looks` are for, then one purse for each cap of `spend`; last,
+-- if there are watches, the index of blocks and one state for each watch.
+-- args: doc (fields of a document; none in another slot than the verification's), groups, looks (for each record of
+--       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
+--       word = what it is taken to say}), spend (or none: the first message is free), watches,
+--       names (of the watches' states), block (1: while the app's checks are blocked), apart (the keys lie in
+--       several slots), look (nothing is to be reserved)
+local COUNTERS = 8
+
+-- Look at everything before anything is reserved, and then reserve all or none. Gives back the refusal, or nil and what
+-- was found: a start that is refused was no message.
+local function take()
+  local held = KEYS[5] ~= KEYS[2] and held_until(KEYS[5]) or 0
+  if args.block == 1 and held > now then return {'blocked', now, held - now} end
+
+  local wait = args.doc and guess_wait(KEYS[3], args.doc) or 0
+  if wait > 0 then return {'guessed', now, wait} end
+
+  local records = slice(KEYS, COUNTERS + #args.groups)
+  local words = surprises(args.looks, records)
+  if words then return {'listed', now, words} end
+
+  local standing = suppressed(args.looks, records)
+  if #standing > 0 then return {'suppressed', now, standing} end
+
+  local states = slice(KEYS, #KEYS - #args.watches)
+  local looked = look(args.watches, states)
+  if looked.by then
+    block_fired(looked, args.watches, args.names, states)
+    return {'suspected', now, looked.by, looked.news}
+  end
+
+  local purses = slice(KEYS, COUNTERS + #args.groups + #args.looks)
+  local empty = overdrawn(args.spend, purses)
+  if empty then
+    if args.apart then return {'capped', now, empty - 1, 0} end -- told once it is known that nothing else refuses first
+    return capped(empty, purses, args.spend[3][empty])
+  end
+
+  local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, COUNTERS), args.look)
+  if group then return {'limited', now, group, limit, longest, shadows} end
+  if args.look then return {'clear', now, shadows} end
+  count_all(looked, args.watches, args.names, states)
+  return nil, held, looked, shadows, again, purses
+end
