@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -240,6 +240,10 @@ class Counter:
     counts: Counts
     of: tuple[str, ...]  # what its subject is made of: phone, email, ip, country ...; see policies/rules/subjects.py
     limits: tuple[Limit, ...]
+    longest: int = field(init=False)  # ms that any of them looks back
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "longest", max(limit.window for limit in self.limits))
 
     def subject(self, subjects: Mapping[str, str]) -> str:
         """Whom it counts for. Several parts are kept apart by their lengths: a device is the caller's free text, and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from policies.engine import Policy, decide
 from policies.model import Counts, Decision, Limit, Question
@@ -14,14 +14,13 @@ LIMITED = "rate_limited"
 """The problem code of the API for a start that a limit refuses."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one start. `counted` is all that it reserves in, with the cooldown."""
 
     decision: Decision
     targets: tuple[str, ...] = ()  # for each step, the address that its messages go to
     counted: tuple[Counted, ...] = ()
-    reserved: Reserved = field(default_factory=Reserved)
+    reserved: Reserved = Reserved()
     at: int = 0  # ms
 
     @property
@@ -71,7 +70,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
     if reserved.passed:
         windows.watching.count(decision.watches, now)
     if reserved.cap is None:
-        return replace(outcome, reserved=reserved)
+        return outcome._replace(reserved=reserved)
     if reserved.cap.then == "free":
         return start(policy, question._replace(only_free=True), windows, now)
     return Outcome(decision._replace(refusal=REFUSAL), reserved=reserved)

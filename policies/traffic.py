@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Any
 
@@ -101,6 +102,7 @@ def _phone(said: Mapping[str, Any]) -> Phone:
     )
 
 
+@lru_cache(maxsize=4096)
 def _client(network: str) -> str:
     """An address that stands for a client: the 64 bits of the two hashes, as the /64 that one line is given. The first
     48 are those of its neighbourhood, as they would be of a site."""

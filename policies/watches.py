@@ -69,17 +69,23 @@ class Watching:
 
     def look(self, watches: Iterable[Watch], now: int) -> Looked:
         """Before a start: which blocks stand, and which begin now."""
-        found = [(watch, self._state(watch, now)) for watch in watches]
-        standing = [watch for watch, state in found if now < state.until]
-        verdicts = {_key(w): suspicious(w, state, now) for w, state in found if now >= state.until}
-        fired = [watch for watch, _ in found if verdicts.get(_key(watch))]
-        told = [watch for watch, _ in found if watch in standing or watch in fired]
+        standing, fired, told = [], [], []
+        for watch in watches:
+            state = self._state(watch, now)
+            if now < state.until:
+                standing.append(watch)
+            elif verdict := suspicious(watch, state, now):
+                fired.append((watch, state, verdict))
+            else:
+                continue
+            told.append(watch)
+        news = tuple(watch for watch, _, _ in fired)
         harshest = max(told, key=lambda watch: watch.mode.rank, default=None)
         if harshest is None or harshest.mode is Mode.MONITOR:
-            return Looked(None, tuple(fired), tuple(standing))
-        for watch in fired:
-            block(watch, self._state(watch, now), verdicts[_key(watch)], now)
-        return Looked(harshest, tuple(fired))
+            return Looked(None, news, tuple(standing))
+        for watch, state, verdict in fired:
+            block(watch, state, verdict, now)
+        return Looked(harshest, news)
 
     def count(self, watches: Iterable[Watch], now: int) -> None:
         """After a start that nothing refused, with the watches that it was looked at under."""
@@ -102,10 +108,11 @@ class Watching:
                 state.items = [entry for entry in state.items if entry[0] != watch.item]
 
     def _state(self, watch: Watch, now: int) -> State:
-        state = self._states.get(_key(watch))
+        key = _key(watch)
+        state = self._states.get(key)
         if state is None or state.ends <= now:
             self._sweep(now)
-            state = self._states[_key(watch)] = State(ends=now + kept(watch))
+            state = self._states[key] = State(ends=now + kept(watch))
         return state
 
     def _sweep(self, now: int) -> None:
@@ -132,17 +139,22 @@ def suspicious(watch: Watch, state: State, now: int) -> Verdict:
         tidy(watch, state, now)
         return _converts_too_little(watch, state, needed, now)
     state.items = [entry for entry in state.items if entry[1] > now - watch.window]
+    if 2 * len(state.items) < needed:  # nearly always: nobody is counted more than twice
+        return Verdict.FINE
     crowded = crowd([item for item, at in state.items if at + watch.patience <= now], watch.near) >= needed
     return Verdict.GUILTY if crowded else Verdict.FINE
 
 
 def _converts_too_little(watch: Watch, state: State, needed: int, now: int) -> Verdict:
-    sends = approved = ripe = young = 0
+    sends = sum([bucket.sends for bucket in state.buckets])
+    if sends < needed:  # no other number below is larger than it
+        return Verdict.FINE
+    approved = ripe = young = 0
+    grown, patient = now - _fine(watch) - watch.ripe, now - _fine(watch) - watch.patience
     for bucket in state.buckets:
-        sends += bucket.sends
         approved += bucket.approved
-        ripe += bucket.sends if _older(watch, bucket.start, watch.ripe, now) else bucket.approved
-        young += bucket.sends if _older(watch, bucket.start, watch.patience, now) else bucket.approved
+        ripe += bucket.sends if bucket.start <= grown else bucket.approved
+        young += bucket.sends if bucket.start <= patient else bucket.approved
     usual = state.usual
     earned = usual[0] >= watch.minimum and usual[1] >= watch.floor * usual[0]
     bar = watch.drop * usual[1] / usual[0] if earned else watch.floor
@@ -177,12 +189,16 @@ def block(watch: Watch, state: State, verdict: Verdict, now: int) -> None:
 
 def tidy(watch: Watch, state: State, now: int) -> None:
     """Merge ripe buckets of one twelfth of the window, and move what has left the window to what is usual."""
+    gone = now - watch.window
+    if not state.buckets or (len(state.buckets) == 1 and state.buckets[0].start > gone):
+        return
     left: list[Bucket] = []
     sends, approved = state.usual
+    coarse, ripe = max(1, watch.window // PARTS), now - _fine(watch) - watch.ripe
     for bucket in state.buckets:
-        if bucket.start + watch.window <= now:
+        if bucket.start <= gone:
             sends, approved = sends + bucket.sends, approved + bucket.approved
-        elif left and _alike(watch, left[-1], bucket, now):
+        elif left and bucket.start <= ripe and left[-1].start // coarse == bucket.start // coarse:
             left[-1].sends += bucket.sends
             left[-1].approved += bucket.approved
         else:
@@ -190,11 +206,6 @@ def tidy(watch: Watch, state: State, now: int) -> None:
     while sends > REMEMBERED:
         sends, approved = sends // 2, approved // 2
     state.buckets, state.usual = left, (sends, approved)
-
-
-def _alike(watch: Watch, one: Bucket, other: Bucket, now: int) -> bool:
-    coarse = max(1, watch.window // PARTS)
-    return one.start // coarse == other.start // coarse and _older(watch, other.start, watch.ripe, now)
 
 
 def _count(watch: Watch, state: State, now: int) -> None:
@@ -218,11 +229,6 @@ def _credited(buckets: list[Bucket], at: int) -> None:
 
 def _level(watch: Watch, state: State, now: int) -> int:
     return 0 if now >= state.until + watch.block.longest else state.level
-
-
-def _older(watch: Watch, start: int, age: int, now: int) -> bool:
-    """Whether all of a bucket is as old as that."""
-    return start + _fine(watch) + age <= now
 
 
 def _fine(watch: Watch) -> int:

@@ -33,6 +33,9 @@ class Reserved:
         return self.by is None and self.cap is None
 
 
+_ALLOWED = Reserved()
+
+
 @dataclass(slots=True)
 class _Line:
     """Times, oldest first, for as long as the longest window that anybody has counted in here."""
@@ -73,24 +76,25 @@ class Windows:
 
     def reserve(self, counted: Iterable[Counted], now: int) -> Reserved:
         """Look at every limit at `now` (ms, never going back), and count in all of them or in none."""
-        found = [((c.scope, c.per, c.counts, subject), c.limits) for c, subject in counted]
+        found = [((c.scope, c.per, c.counts, subject), c) for c, subject in counted]
         said = self._asked(found, now)
         if said.by is None:
-            for key, limits in found:
-                self._line(key, now).count(max([limit.window for limit in limits]), now)
+            for key, counter in found:
+                self._line(key, now).count(counter.longest, now)
         return said
 
-    def _asked(self, found: list[tuple[Key, tuple[Limit, ...]]], now: int) -> Reserved:
+    def _asked(self, found: list[tuple[Key, Counter]], now: int) -> Reserved:
         by: Limit | None = None
         longest, shadows = 0, []
-        for line, limits in [(self._lines.get(key), limits) for key, limits in found]:
-            for limit in limits if line else ():
+        for key, counter in found:
+            line = self._lines.get(key)
+            for limit in counter.limits if line else ():
                 wait = line.wait(limit, now) if line else 0
                 if wait and limit.shadow:
                     shadows.append(limit)
                 elif wait > longest:
                     by, longest = limit, wait
-        return Reserved(by, longest, tuple(shadows))
+        return Reserved(by, longest, tuple(shadows)) if by or shadows else _ALLOWED
 
     def _line(self, key: Key, now: int) -> _Line:
         line = self._lines.get(key)

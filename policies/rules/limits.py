@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies.duration import Duration, within
-from policies.model import Circumstances, Counter, Counts, Decision, Limit, Step
+from policies.model import Circumstances, CodeSettings, Counter, Counts, Decision, Limit, Step
 from policies.rules.finding import Finding
 
 
@@ -161,12 +162,15 @@ def _amount(limit: LimitSettings, at: Circumstances) -> int:
 def with_cooldown(app: str, decision: Decision) -> tuple[Counter, ...]:
     """The counters of a decision with the limit that its code's cooldown is: a person who starts anew waits as long as
     one who asks for a resend. It counts those to whom the first message goes."""
-    code, counters = decision.code, decision.counters
+    of = "email" if decision.steps[0].channel == "email" else "phone"
+    return _with_cooldown(decision.counters, f"{app}/{decision.policy}", decision.code, of)
+
+
+@lru_cache(maxsize=1024)
+def _with_cooldown(counters: tuple[Counter, ...], scope: str, code: CodeSettings, of: str) -> tuple[Counter, ...]:
     if not code.waits:
         return counters
-    of = ("email" if decision.steps[0].channel == "email" else "phone",)
-    alone = ("destination", Counts.STARTS, of)
-    scope = f"{app}/{decision.policy}"
+    alone = ("destination", Counts.STARTS, (of,))
     limit = Limit("cooldown", scope, "destination", "", 1, code.waits_window, waits=code.waits)
     for place, counter in enumerate(counters):
         if counter.scope == scope and (counter.per, counter.counts, counter.of) == alone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -133,6 +134,14 @@ def test_ten_thousand_decisions_take_a_moment(tmp_path: Path, changed: Path) -> 
     result = simulate("--traffic", written(tmp_path / "t", lines), "--with", changed)
     assert result.stdout.startswith("10000 starts ")
     assert re.search(r"refused by country\s+0\s+6666", result.stdout)
+
+
+def test_the_collector_that_a_replay_does_without_is_on_again_after_it(tmp_path: Path) -> None:
+    traffic = written(tmp_path / "traffic.jsonl", [start(0, "a"), end(5, "a")])
+    assert simulate("--traffic", traffic, "--with", CONFIG).exit_code == 0
+    assert gc.isenabled()
+    assert simulate("--traffic", written(tmp_path / "none.jsonl", []), "--with", CONFIG).exit_code != 0
+    assert gc.isenabled()
 
 
 def test_every_field_of_a_line_is_in_the_documentation() -> None:
