@@ -102,10 +102,10 @@ async def _paid(engine: Engine, spend: Spend) -> None:
         await store._calls.ask("HINCRBY", purse.key, "s", spend.reserve + spend.change)
 
 
-async def _gives_back_what_is_unknown(self: Engine, stored: Stored, attempt: Attempt, secrets: Any) -> Any:
+async def _gives_back_what_is_unknown(self: Engine, stored: Stored, event: Any) -> Any:
     """Takes every failure for a message that nobody has."""
-    event = await Engine._send(self, stored, attempt, secrets)
-    return replace(event, unsent=True) if isinstance(event, Failed) else event
+    unsent = replace(event, unsent=True) if isinstance(event, Failed) else event
+    return await Engine._written(self, stored, unsent)
 
 
 async def _again_for_nothing(self: Engine, stored: Stored, attempt: Attempt, now: int, since: float) -> None:
@@ -137,7 +137,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "check forgets its verdict": Mutant(script=("check", "  if args.idem then\n", "  if false then\n")),
     "create forgets its key": Mutant(script=("create", "if args.idem then\n", "if false then\n")),
     "limits count nothing": Mutant(script=("prelude", "tally(keys[g], counter[1], counter[2])", "")),
-    "an end keeps its timer": Mutant(script=("prelude", "  redis.call('ZREM', due, id)\nend", "end")),
+    "an end keeps its timer": Mutant(script=("prelude", "  redis.call('ZREM', due, id)\n", "")),
     "the timer goes before the record": Mutant(bend=_engine("due", _disarms_first)),
     "a timer is applied to what others have done": Mutant(bend=_engine("due", TriesAgain.due)),
     "the fallback does not count": Mutant(bend=_engine("_commit", _counts_nothing)),
@@ -160,7 +160,7 @@ MUTANTS: Mapping[str, Mutant] = {
         )
     ),
     "a fallback is paid when it has gone out": Mutant(bend=_engine("_commit", _reserves_later)),
-    "what nobody knows is given back": Mutant(bend=_engine("_send", _gives_back_what_is_unknown)),
+    "what nobody knows is given back": Mutant(bend=_engine("_written", _gives_back_what_is_unknown)),
     "what is sent again is not paid again": Mutant(bend=_engine("_again", _again_for_nothing)),
     "nobody looks for lost timers": Mutant(bend=lambda process: setattr(process.worker, "_sweep_at", float("inf"))),
 }
