@@ -39,7 +39,7 @@ _SECRETS = {name: base64.b64encode(secrets.token_bytes(32)).decode() for name in
 _MISTAKEN = "tests.faults.bent"
 
 
-def _policy(cap: Mapping[str, Any]) -> dict[str, Any]:
+def _policy(cap: Mapping[str, Any], wait: str) -> dict[str, Any]:
     limit = {"amount": SENDS, "window": "24h", "scope": "app", "per": "destination", "counts": "sends"}
     return {
         "extends": None,
@@ -47,7 +47,7 @@ def _policy(cap: Mapping[str, Any]) -> dict[str, Any]:
         "guesses": {"amount": CHECKS, "window": "24h", "delays": {"after": 100}},
         "limits": {"sends": limit},
         "countries": {"allow": ["US"]},
-        "fallback": [{"channel": "sms", "wait": "2s"}, {"channel": "voice", "wait": "2s"}],
+        "fallback": [{"channel": "sms", "wait": wait}, {"channel": "voice", "wait": wait}],
         "spend": {"caps": {"cap": cap}},
     }
 
@@ -57,7 +57,7 @@ _TIGHT = {"per": "everything", "window": "month", "amount": "0.10 USD"}
 """Used up within a second: those whose purpose is `dear` draw on it."""
 
 
-def _config(store: Mapping[str, Any], vendor: int, name: str) -> dict[str, Any]:
+def _config(store: Mapping[str, Any], vendor: int, name: str, wait: str) -> dict[str, Any]:
     price = {"sms": {"default": "0.01 USD"}, "voice": {"default": "0.02 USD"}}
     sender = {"url": f"http://127.0.0.1:{vendor}/{name}", "timeout": 1, "channels": ["sms", "voice"], "price": price}
     keys = [{"id": "k1", "sha256": hashlib.sha256(KEY.encode()).hexdigest()}]
@@ -70,7 +70,7 @@ def _config(store: Mapping[str, Any], vendor: int, name: str) -> dict[str, Any]:
         "apps": {"demo": {"name": "Demo", "keys": keys, "policies": {"*": "default", "dear": "dear"}}},
         "providers": {"own": {"type": "webhook", "secret": {"env": "HOOK"}, **sender}},
         "channels": {"sms": {"providers": ["own"]}, "voice": {"providers": ["own"]}},
-        "policies": {"default": _policy(_ROOMY), "dear": _policy(_TIGHT)},
+        "policies": {"default": _policy(_ROOMY, wait), "dear": _policy(_TIGHT, wait)},
     }
 
 
@@ -217,10 +217,11 @@ async def fleet(
     folder: Path,
     *,
     gateways: int = 2,
+    wait: str = "2s",
     mistake: str = "",
     on: Callable[[Path], contextlib.AbstractContextManager[Backing]] = single,
 ) -> AsyncIterator[Fleet]:
-    """A fleet that serves."""
+    """A fleet that serves. `wait` is what each of its two steps waits."""
     env = {**_SECRETS, "HOOK": webhook.SECRET, "FAULTS_MISTAKE": mistake}
     async with contextlib.AsyncExitStack() as stack:
         store = stack.enter_context(on(folder / "s"))
@@ -232,7 +233,7 @@ async def fleet(
         for number in range(1, gateways + 1):
             name = f"g{number}"
             way = {"url": store.url or f"redis://127.0.0.1:{to_store.port}/0", **store.settings}
-            config = _config(way, to_vendor.port, name)
+            config = _config(way, to_vendor.port, name, wait)
             one.gateways[name] = Process(folder / name, config, module=_MISTAKEN if mistake else "gateway", **env)
         stack.callback(_end, one)
         await asyncio.gather(*(asyncio.to_thread(gateway.start) for gateway in one.gateways.values()))
