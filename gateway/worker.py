@@ -107,7 +107,7 @@ class Worker:
     async def _round(self) -> float:
         room = self._batch - len(self._tasks)
         if self._engine.full:
-            return self._poll
+            return self._pause()
         if room <= 0:  # these mostly take a moment: the next are taken when they are done, and not a poll later
             await asyncio.wait(list(self._tasks), timeout=self._poll)
             return 0
@@ -115,10 +115,10 @@ class Worker:
             return await self._take(room)
         except Unavailable as fault:
             self._setup.log.warning("store.failed", operation="claim", fault=str(fault))
-            return self._poll
+            return self._pause()
         except Exception as fault:  # noqa: BLE001 - whatever it is, the other timers must not wait for ever
             self._setup.log.error("timer.failed", fault=type(fault).__name__)
-            return self._poll
+            return self._pause()
 
     async def _take(self, room: int) -> float:
         """What has just fallen due, and some of what is left then. Gives back the seconds until the next look."""
@@ -130,9 +130,12 @@ class Worker:
             claimed = await self._claim(allowed, 0) if allowed else claimed
         if claimed.depth:
             return _STEP if left else 0
-        poll = self._poll * (1 - self._jitter() / 4)
+        poll = self._pause()
         until_next = (claimed.next_due - store.now()) / 1000 if claimed.next_due else poll
         return min(max(until_next, 0.001), poll)
+
+    def _pause(self) -> float:
+        return self._poll * (1 - self._jitter() / 4)
 
     async def _sweep_some(self) -> None:
         setup, now = self._setup, asyncio.get_running_loop().time()
