@@ -49,11 +49,17 @@ class Mutant:
 
 
 def _store(name: str, method: Any) -> Callable[[Process], None]:
-    return lambda process: setattr(process.store, name, MethodType(method, process.store))
+    return lambda process: _bend(process.store, name, method)
 
 
 def _engine(name: str, method: Any) -> Callable[[Process], None]:
-    return lambda process: setattr(process.engine, name, MethodType(method, process.engine))
+    return lambda process: _bend(process.engine, name, method)
+
+
+def _bend(whole: object, name: str, method: Any) -> None:
+    if not hasattr(whole, name):  # or else the mistake would be planted where nobody looks
+        raise ValueError(f"{type(whole).__name__} no longer has {name}")
+    setattr(whole, name, MethodType(method, whole))
 
 
 async def _reads_first(self: FaultyStore, name: str, keys: Any, args: dict[str, object]) -> Any:
@@ -147,10 +153,10 @@ MUTANTS: Mapping[str, Mutant] = {
         script=("prelude", "if spent + spend[1] + spend[2] > cap[1] then return i end", "")
     ),
     "what is given back is given back twice": Mutant(
-        script=("prelude", "'s', spend[1] + spend[2])", "'s', spend[1] + spend[2] + math.min(0, spend[2]))")
+        script=("prelude", "or spend[1] + spend[2])", "or spend[1] + spend[2] + math.min(0, spend[2]))")
     ),
     "a start reserves nothing": Mutant(
-        script=("prelude", "'s', spend[1] + spend[2])", "'s', args.doc and 0 or spend[1] + spend[2])")
+        script=("prelude", "or spend[1] + spend[2])", "or args.doc and 0 or spend[1] + spend[2])")
     ),
     "a commit pays before it wins": Mutant(
         script=(
