@@ -42,6 +42,10 @@ _VALUES = {
 """What each character of base64 stands for."""
 
 
+_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_STANDARD = str.maketrans("-_", "+/")
+
+
 class Unopenable(Exception):
     """The sealing key is gone, or what was sealed is not for this verification."""
 
@@ -52,7 +56,7 @@ def derive(secret: bytes, purpose: str) -> bytes:
 
 
 def _b64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URLSAFE).rstrip(b"=").decode("ascii")
 
 
 def _unb64(text: str) -> bytes:
@@ -224,7 +228,8 @@ class Keyring:
 
     def token(self, verification: str, attempt: int, provider: str) -> str:
         """The last part of a callback address: says which attempt of which verification, and can't be made up."""
-        raw = _unb64(verification.removeprefix(ID_PREFIX)) + bytes([attempt])
+        own = verification.removeprefix(ID_PREFIX).translate(_STANDARD)  # written by new_id: nobody else's to check
+        raw = binascii.a2b_base64(own + "=") + bytes([attempt])
         return _b64(raw + self._sign(self.active, raw, provider))
 
     def callee(self, token: str, provider: str) -> Callee | None:

@@ -421,7 +421,7 @@ def _attempt(v: Verification, number: int) -> Attempt | None:
 
 def _with(v: Verification, attempt: Attempt) -> Verification:
     index = attempt.number - 1
-    return v._replace(attempts=(*v.attempts[:index], attempt, *v.attempts[index + 1 :]))
+    return v.but(attempts=(*v.attempts[:index], attempt, *v.attempts[index + 1 :]))
 
 
 def _move(

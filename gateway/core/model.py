@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from channels.contract import Channel, Cost
 from policies.model import Step
@@ -131,6 +131,13 @@ class Verification(NamedTuple):
     purses: tuple[Purse, ...] = ()
     shadow: bool = False  # nothing is sent, and nobody is told
 
+    def but(self, **fields: object) -> Verification:
+        """The same with these fields in place of its own: `_replace`, which takes three times as long for so many."""
+        values: list[Any] = list(self)
+        for name, value in fields.items():
+            values[_PLACES[name]] = value
+        return Verification._make(values)
+
     @property
     def current(self) -> Attempt:
         """The newest attempt: the only one that moves the fallback."""
@@ -150,3 +157,6 @@ class Verification(NamedTuple):
     @property
     def checks_left(self) -> int:
         return max(0, self.checks_max - self.checks_used) if self.pending else 0
+
+
+_PLACES = {name: place for place, name in enumerate(Verification._fields)}

@@ -191,7 +191,7 @@ class Engine:
         reseal: Reseal | None = None,
     ) -> Turned:
         v, effects = turn
-        v = v._replace(version=stored.verification.version + 1, resend_at=committed.again)
+        v = v.but(version=stored.verification.version + 1, resend_at=committed.again)
         stored = stored._replace(verification=v)
         if reseal:
             stored = stored._replace(key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))

@@ -319,7 +319,7 @@ class Verifications:
         setup, v = self._setup, draft.stored.verification
         setup.vigilance.heard(v.app, created.held)
         first = v.current._replace(at=created.now, queued_at=created.now)
-        v = v._replace(
+        v = v.but(
             created_at=created.now,
             expires_at=created.now + v.expires_at - v.created_at,
             resend_at=created.again,

@@ -63,6 +63,15 @@ class Family(Collector, Generic[T]):
             raw = self._admitted(raw)
         self._waiting[raw] = self._waiting.get(raw, 0) + amount
 
+    def add_each(self, those: Iterable[Series]) -> None:
+        """Count each of these once."""
+        children, waiting = self._children, self._waiting
+        for raw in those:
+            if raw in children:
+                waiting[raw] = waiting.get(raw, 0) + 1
+            else:
+                self.add(*raw)
+
     def put(self, value: float, *raw: str) -> None:
         """Say how things stand."""
         if raw not in self._children:

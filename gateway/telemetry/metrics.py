@@ -93,9 +93,7 @@ class Metrics:
 
     def allowed(self, policy: str, limits: Iterable[str]) -> None:
         """As `limited`, for limits that all had nothing against it."""
-        count = self._families.limits.add
-        for limit in limits:
-            count(policy, limit, "allowed")
+        self._families.limits.add_each([(policy, limit, "allowed") for limit in limits])
 
     def suspected(self, rule: str, mode: str) -> None:
         """A start that a rule against abuse was about; `mode` is what became of it."""

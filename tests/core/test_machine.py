@@ -418,3 +418,12 @@ def test_a_call_that_was_asked_for_may_go_to_the_next_provider_of_its_step() -> 
     v, _ = apply(nightly(), Resent("voice"), T0 + 60_000, PACE)
     v, _ = apply(v, Failed(2, ErrorClass.PROVIDER_DOWN), T0 + 61_000, PACE)
     assert (v.current.channel, v.current.provider) == ("voice", "two")
+
+
+def test_a_verification_with_other_fields_is_what_replace_makes_of_it() -> None:
+    v = fresh()
+    for field in v._fields:
+        assert v.but(**{field: "other"}) == v._replace(**{field: "other"})
+    assert (v.but(version=7, phone="+1"), v.but()) == (v._replace(version=7, phone="+1"), v)
+    with pytest.raises(KeyError):
+        v.but(adress="")
