@@ -23,6 +23,7 @@ from policies.rules.spend import REFUSAL
 
 _COMMIT_TRIES = 20
 """Rounds of read and commit for one event. Each lost round means that another event of the same verification won."""
+_RECENT = 1_000  # verifications that are remembered as they were written last, in 3 MB
 _STORE_PAUSE = 0.25
 """Seconds between tries to write down the outcome of a send while the store is away."""
 
@@ -58,6 +59,7 @@ class Engine:
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
         self._draining = False
         self.unpriced = unpriced.Agenda()
+        self._recent: dict[str, Stored] = {}
 
     def adopt(self, setup: Setup) -> None:
         """Go on under another setup. A send that is under way ends with the carrier that it has."""
@@ -193,11 +195,24 @@ class Engine:
         v, effects = turn
         v = v.but(version=stored.verification.version + 1, resend_at=committed.again)
         stored = stored._replace(verification=v)
+        self._remember(stored)
         if reseal:
             stored = stored._replace(key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
         self._tell(v, effects, now)
         send = _send_of(turn)
         return Turned(stored, send.attempt if send else None, since)
+
+    def recent(self, verification: str) -> Stored | None:
+        """A verification as this process last wrote it, if it did so lately, and without what is sealed. Something may
+        have happened since: a turn that commits is then told what stands now."""
+        return self._recent.get(verification)
+
+    def _remember(self, stored: Stored) -> None:
+        self._recent.pop(stored.verification.id, None)
+        if stored.verification.pending:
+            self._recent[stored.verification.id] = stored._replace(sealed=None)
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
 
     async def due(self, stored: Stored) -> None:
         """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed

@@ -119,7 +119,7 @@ class Reports:
         if event is None:
             self._setup.metrics.callback(provider, "accepted")
             return
-        stored = await self._of(callee)
+        stored = self._recent(callee, event) or await self._of(callee)
         if stored is None:
             self._setup.metrics.callback(provider, "late")  # its tombstone is gone: there is nothing to change
             return
@@ -149,6 +149,11 @@ class Reports:
             return carrier.answer(messages.worded(self._setup, stored, attempt, messages.opened(self._setup, stored)))
         except Unopenable:
             return carrier.answer(None)
+
+    def _recent(self, callee: Callee, event: machine.Event) -> Stored | None:
+        """What need not be read. Only for what leads to no message: that needs what is sealed."""
+        stored = self._engine.recent(callee.verification) if isinstance(event, machine.Delivered) else None
+        return stored if stored and callee.attempt <= len(stored.verification.attempts) else None
 
     async def _of(self, callee: Callee) -> Stored | None:
         try:

@@ -3,43 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.store.plain import client as client_of
 from gateway.store.valkey import SCRIPTS
 from tests.store.drafts import HOUR, Shelf, change, creation, guess, repeat
+from tests.support.trips import watching as watched
 
 
 @asynccontextmanager
 async def watching(shelf: Shelf) -> AsyncIterator[list[str]]:
-    """The commands that reach the server, or the cluster's servers, from clients, by name; what scripts call inside is
-    not among them."""
-    commands: list[str] = []
-    async with AsyncExitStack() as stack:
-        watched = [await stack.enter_async_context(_watched(url, commands)) for url in await primaries(shelf)]
+    """The commands that reach the server, or the cluster's servers, from clients."""
+    async with watched(*await primaries(shelf)) as commands:
         yield commands
-        for read in watched:
-            await read()
-
-
-@asynccontextmanager
-async def _watched(url: str, commands: list[str]) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    watcher, teller = client_of(url), client_of(url)
-    await teller.echo("here")
-    async with watcher.monitor() as monitor:
-
-        async def read() -> None:
-            await teller.echo("done")
-            while (row := await monitor.next_command())["command"] != "ECHO done":
-                if row["client_type"] != "lua":
-                    commands.append(row["command"].split()[0].upper())
-
-        yield read
-    await watcher.aclose()
-    await teller.aclose()
 
 
 async def primaries(shelf: Shelf) -> list[str]:
