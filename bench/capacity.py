@@ -143,7 +143,7 @@ class Rig:
         found = []
         async for key in self.client.scan_iter("*", count=1000):
             kind = key.split(b":")[2]
-            small = kind == b"l" and await self.client.llen(key) < 8
+            small = kind == b"l" and await self.client.strlen(key) < 8 * 6
             if kind in (b"v", b"d") or small:
                 found.append(key)
         return found

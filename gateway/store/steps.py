@@ -38,7 +38,7 @@ class Rule(NamedTuple):
 
 
 class Counter(NamedTuple):
-    """One list of times, shared by all the limits on the same subject."""
+    """The times of what was counted, shared by all the limits on the same subject."""
 
     key: str
     rules: tuple[Rule, ...]

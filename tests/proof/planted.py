@@ -52,11 +52,12 @@ class CheckThenCount(Store):
         now = self.now()
         for counter in creation.counters:
             for amount, window, *_ in counter.rules:
-                oldest = await self._calls.ask("LINDEX", counter.key, amount - 1)
-                if oldest and int(oldest) + window > now:
-                    return Limited(now, 0, 0, int(oldest) + window - now)
+                packed = await self._calls.ask("GETRANGE", counter.key, -6 * amount, -6 * amount + 5)
+                oldest = int.from_bytes(packed)
+                if len(packed) == 6 and oldest + window > now:
+                    return Limited(now, 0, 0, oldest + window - now)
         for counter in creation.counters:
-            await self._calls.ask("LPUSH", counter.key, now)
+            await self._calls.ask("APPEND", counter.key, now.to_bytes(6))
         return Created(now, ())
 
 

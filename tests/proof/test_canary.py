@@ -108,7 +108,7 @@ def _into_the_metrics(world: World) -> None:
             {"the phone in MONITOR", "the phone in a string", "the phone in the files"},
         ),
         (_into_the_body, {"the phone in what is compressed"}),
-        (_into_a_key, {"the email in MONITOR", "the email in a list", "the email in the slow log"}),
+        (_into_a_key, {"the email in MONITOR", "the email in a string", "the email in the slow log"}),
         (_into_the_log, {"the code in the log"}),
         (_into_the_metrics, {"the phone in the metrics"}),
     ],

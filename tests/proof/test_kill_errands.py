@@ -159,7 +159,7 @@ async def miscounted(url: str, prefix: str) -> list[str]:
         held += sum(attempt.held for attempt in (await store.read(id_))[0].verification.attempts)
     purses = [int(await client.hget(key, "s") or 0) async for key in client.scan_iter(f"{prefix}:*:p:*")]
     app = f"{prefix}:{{{KEYS.shard('app shop')}}}:l:*"
-    counts = [await client.llen(key) async for key in client.scan_iter(app)]
+    counts = [await client.strlen(key) // 6 async for key in client.scan_iter(app)]
     found += [f"a purse holds {spent} of {held}" for spent in purses if spent < held]
     found += [f"the app has {len(ids)} verifications, {count} counted" for count in counts if count < len(ids)]
     await store.close()

@@ -69,10 +69,7 @@ def test_the_wait_that_is_told_is_honest_to_the_millisecond(valkey: str, groups:
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        (
-            "> most then redis.call('LTRIM', key, 0, most - 1)",
-            "> 1 then redis.call('LTRIM', key, 0, 0)",
-        ),  # forgets what the larger window needs
+        ("add(key, most, most, window)", "add(key, 1, 0, window)"),  # forgets what the larger window needs
         ("oldest and (oldest + window - now) or 0", "oldest and 1 or 0"),  # tells a wait that is not true
         ("elseif wait > longest then", "elseif wait > longest and g == 1 then"),  # looks at one group only
         # Counts in the first group before the second has been asked.

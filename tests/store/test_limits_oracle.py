@@ -162,14 +162,14 @@ def test_every_window_that_is_shipped_agrees_at_its_edges(valkey: str, window: i
     assert run(valkey, lambda shelf: obedient(shelf, groups, pauses)) == []
 
 
-NEWEST = "  local oldest = redis.call('LINDEX', key, amount - 1)\n"
+NEWEST = "  local oldest = event(key, amount)\n"
 SAME = "  oldest = oldest and math.floor(now / window) == math.floor(oldest / window) and oldest or nil\n"
 LONGER = "      elseif wait > longest then\n"
 AT_ONCE = "      elseif wait == 0 and r == 1 and g < #groups then\n        count(keys[g], counter[1], counter[2])\n"
 FIXED = (NEWEST, NEWEST + SAME)
 LATE = ("(oldest + window - now) or 0", "(oldest + window - now - 1) or 0")
 EARLY = ("(oldest + window - now) or 0", "(oldest + window - now + 1) or 0")
-ONE_TOO_MANY = ("redis.call('LINDEX', key, amount - 1)", "redis.call('LINDEX', key, amount)")
+ONE_TOO_MANY = ("event(key, amount)", "event(key, amount + 1)")
 PARTIAL = (LONGER, AT_ONCE + LONGER)
 
 

@@ -34,11 +34,20 @@ local function finish(key, due, id, doc, status, tombstone)
   return left
 end
 
--- A counter is a list of times, newest first. The event that would be number `amount` + 1 in a window is refused
--- until the `amount`-th newest has left it: exact in any window, and the wait that is told is honest.
+-- A counter is a string of times, oldest first, each in six bytes: a list of one time takes half as much memory again.
+local TIME, WIDTH = '>I6', 6
+
+-- The time of the event that is so many back, 1 for the newest; nil when there were not so many.
+local function event(key, back)
+  local packed = redis.call('GETRANGE', key, -WIDTH * back, -WIDTH * back + WIDTH - 1)
+  return #packed == WIDTH and struct.unpack(TIME, packed) or nil
+end
+
+-- The event that would be number `amount` + 1 in a window is refused until the `amount`-th newest has left it: exact in
+-- any window, and the wait that is told is honest.
 local function wait_for(key, amount, window)
   if amount == 0 then return window end
-  local oldest = redis.call('LINDEX', key, amount - 1)
+  local oldest = event(key, amount)
   local wait = oldest and (oldest + window - now) or 0
   return wait > 0 and wait or 0
 end
@@ -47,7 +56,8 @@ end
 -- event that leaves the window shortens the wait, so this looks for the earliest moment at which as many are in the
 -- window as allow the next one: what is told is what passes. policies/waits.py says the same in Python.
 local function grown(key, waits, window)
-  local times = redis.call('LRANGE', key, 0, #waits - 1)
+  local packed, times = redis.call('GETRANGE', key, -WIDTH * #waits, -1), {}
+  for at = #packed - WIDTH + 1, 1, -WIDTH do times[#times + 1] = struct.unpack(TIME, packed, at) end
   if #times == 0 then return 0 end
   local earliest = times[1] + window
   for i = 1, #times do
@@ -62,20 +72,34 @@ local function guess_wait(key, doc)
   return math.max(wait_for(key, doc.y, doc.z), doc.D and grown(key, doc.D, doc.z) or 0)
 end
 
-local function count(key, most, window)
-  if redis.call('LPUSH', key, now) > most then redis.call('LTRIM', key, 0, most - 1) end
+-- One event more. What is too old by its number is cut off only when there is as much of it again.
+local function add(key, kept, most, window)
+  local length = redis.call('APPEND', key, struct.pack(TIME, now))
+  if length > (kept + most) * WIDTH then redis.call('SET', key, redis.call('GETRANGE', key, -kept * WIDTH, -1)) end
   redis.call('PEXPIRE', key, window)
 end
+
+local function count(key, most, window) add(key, most, most, window) end
 
 -- The same where what was counted may be taken back: it must not have pushed out what still counts then. So what is in
 -- the window stays, as far as a thousand that are under way at once may have pushed it.
 local UNDER_WAY = 1000
 
 local function count_for_now(key, most, window)
-  redis.call('LPUSH', key, now)
-  local beyond = redis.call('LINDEX', key, most)
-  redis.call('LTRIM', key, 0, (beyond and beyond + window > now) and most + UNDER_WAY - 1 or most - 1)
-  redis.call('PEXPIRE', key, window)
+  local beyond = event(key, most)
+  add(key, (beyond and beyond + window > now) and most + UNDER_WAY or most, most, window)
+end
+
+-- Take back one event of this time, the newest if there are several.
+local function take_back(key, at)
+  local packed, wanted = redis.call('GET', key) or '', struct.pack(TIME, at)
+  for i = #packed - WIDTH + 1, 1, -WIDTH do
+    if string.sub(packed, i, i + WIDTH - 1) == wanted then
+      local left = string.sub(packed, 1, i - 1) .. string.sub(packed, i + WIDTH)
+      if left == '' then redis.call('DEL', key) else redis.call('SET', key, left, 'KEEPTTL') end
+      return
+    end
+  end
 end
 
 local function refusal(key, rule)

@@ -3,7 +3,7 @@
 -- KEYS: counters, purses, states of watches; args: counters, purses, watches (how many of each), at (when it was
 -- reserved), field (in which the purses note it), near (the purses that came to 80% by it, which was told nobody), items, priors (of the watches: what was counted, and when the same was
 -- before: -1 for never, -2 where it was not counted at all)
-for i = 1, args.counters do redis.call('LREM', KEYS[i], 1, args.at) end
+for i = 1, args.counters do take_back(KEYS[i], args.at) end
 
 for i = args.counters + 1, args.counters + args.purses do
   local noted = redis.call('HGET', KEYS[i], args.field)
