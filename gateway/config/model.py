@@ -55,7 +55,7 @@ class ServerSettings(_Section):
         ge=1,
         le=100_000,
         description="Starts and resends worked on at once in this process, at the most, so that checks have their turn."
-        " Others wait; who would have to for more than a second is answered with 503.",
+        " Others wait; who would have to for more than 0.7 s is answered with 503.",
     )
     connections: int = Field(
         10_000, ge=16, le=1_000_000, description="Connections that are open at once; one more is answered with 503."

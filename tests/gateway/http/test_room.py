@@ -79,7 +79,7 @@ async def test_the_line_is_as_long_as_the_pace_lets_it_be_done_in_time() -> None
         await starts.come(1)
         await starts.end()
     await starts.come(50)
-    assert (starts.refused, starts.waiting) == (41, 10), "ten at a tenth of a second are the second that one may wait"
+    assert (starts.refused, starts.waiting) == (44, 7), "seven at a tenth of a second are as long as one may wait"
 
 
 async def test_a_pause_in_which_nobody_asked_does_not_count_as_a_slow_pace() -> None:
