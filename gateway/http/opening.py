@@ -11,6 +11,9 @@ from gateway.store.topology import configured, steps, waiter, watched
 from gateway.store.valkey import Store
 from gateway.telemetry.metrics import Metrics
 
+_GATHER = 0.05
+"""Seconds for which it is gathered what the watches are told of codes that were typed."""
+
 
 async def open_store(settings: Settings, url: str, metrics: Metrics, log: Any) -> Store:
     """The store, after a look at how it is set up. Raises survey.Unfit."""
@@ -31,6 +34,7 @@ async def open_store(settings: Settings, url: str, metrics: Metrics, log: Any) -
         watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
         replicas=waiting,
         confirm_starts=said.wait.starts,
+        gather=_GATHER,
         steps=steps(url),
     )
 

@@ -105,11 +105,12 @@ class Store:
         own: Callable[[], float] = time.monotonic,
         replicas: Replicas | None = None,
         confirm_starts: bool = False,
+        gather: float = 0.0,
         steps: Callable[[Layout, Any, Run, Timed], Steps] = Whole,
     ) -> None:
         """`clock` takes the place of the store's, in ms; `own` is this process's, in seconds since any moment.
-        `replicas` have every approval before it is told, and every start if `confirm_starts`. `steps` says whether all
-        keys are on one server."""
+        `replicas` have every approval before it is told, and every start if `confirm_starts`. `gather` is for how
+        many seconds it is gathered what watches are told of codes. `steps` says whether all keys are on one server."""
         self._calls = calls
         self._replicas = replicas
         self._confirm_starts = confirm_starts
@@ -121,7 +122,7 @@ class Store:
         self._steps = steps(self._layout, calls, lambda *asked: self._run(*asked), self._timed)
         self.off = OffRecord(calls, prefix, self._timed)
         self.known = Known(calls, self._timed)
-        self.watches = Watches(self._run, self._layout.key)
+        self.watches = Watches(self._run, self._layout.key, gather)
         self._scripts = {name: Script.of(_script(name)) for name in SCRIPTS}
 
     def now(self) -> int:

@@ -57,9 +57,11 @@ class Credit:
 class Watches:
     """What a start looks at and counts is in its own script; all else is here. Methods raise Unavailable."""
 
-    def __init__(self, run: Run, key: Key) -> None:
+    def __init__(self, run: Run, key: Key, gather: float = 0.0) -> None:
+        """`gather` is for how many seconds what is to be told soon is gathered, so that it is one command."""
         self._run = run
         self._key = key
+        self._gather = gather
         self._untold: dict[int, list[tuple[Credit, Lost]]] = {}  # by shard
         self._telling: asyncio.Task[None] | None = None
 
@@ -91,10 +93,11 @@ class Watches:
     async def _tell(self) -> None:
         try:
             while self._untold:
-                shard, untold = self._untold.popitem()
-                if rest := untold[_MOST_AT_ONCE:]:
-                    self._untold[shard] = rest
-                await self._try_credit(shard, untold[:_MOST_AT_ONCE])
+                await asyncio.sleep(self._gather)
+                gathered, self._untold = self._untold, {}
+                for shard, untold in gathered.items():
+                    for first in range(0, len(untold), _MOST_AT_ONCE):
+                        await self._try_credit(shard, untold[first : first + _MOST_AT_ONCE])
         finally:
             self._telling = None
 

@@ -311,3 +311,20 @@ async def test_what_is_told_while_the_store_is_away_is_lost_and_said_and_the_nex
     shelf.store.watches.credit_soon(7, credit(3, those), pytest.fail)
     await shelf.store.close()  # which waits for it
     assert commands == ["credit"]
+
+
+async def test_what_is_told_within_the_time_of_gathering_is_one_command(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    those, kept = watches(3, "US", (Mode.MONITOR,) * 4), shelf.store.watches
+    commands = counted(shelf, monkeypatch)
+    for gather in (0.03, 0.0):  # the second is the twin: nothing is gathered
+        kept._gather = gather
+        for at in (1, 2, 3):
+            kept.credit_soon(7, credit(at, those), pytest.fail)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await kept.told()
+        commands.append("then")
+    assert commands[:2] == ["credit", "then"]
+    assert len(commands) > 4
