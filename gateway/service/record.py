@@ -9,7 +9,9 @@ from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Pa
 from gateway.core.model import Attempt, AttemptStatus, Verification
 from gateway.service import learning, traffic
 from gateway.service.setup import Setup
-from gateway.store.document import Stored, pack, unpack_journal
+from gateway.store.document import EVENTS, Stored, pack, unpack_journal
+
+_NUMBERS = {name: number for number, name in enumerate(EVENTS)}
 
 
 def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
@@ -17,7 +19,7 @@ def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
     once more; see `_known`."""
     while facts and not facts[-1]:
         facts = facts[:-1]
-    return pack([max(0, now - v.created_at), name, *facts])
+    return pack([max(0, now - v.created_at), _NUMBERS.get(name, name), *facts])
 
 
 def started(v: Verification, ordered: Iterable[str] = ()) -> bytes:

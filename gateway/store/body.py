@@ -1,6 +1,6 @@
 """The body of a stored verification: what only Python reads of it, packed small.
 
-Every live verification has one, so each byte counts. A key of the store is 17 characters, one for its shard and its
+Every live verification has one, so each byte counts. A key of the store is 13 bytes, one for its shard and its
 name: its prefix stands in the body once, and its kind is known from its place. Then the whole is compressed (RFC 1951)
 as what goes on from a typical body, so that little is left of names and numbers which most bodies have. What changes
 with each message is packed apart: the rest is packed once, and not sent to the store again.
@@ -8,6 +8,7 @@ with each message is packed apart: the rest is packed once, and not sent to the 
 
 from __future__ import annotations
 
+import binascii
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
@@ -16,12 +17,13 @@ from typing import Any, NamedTuple
 import msgpack
 
 from channels.contract import Cost
+from gateway.core.keys import SHARDS
 from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Verification
 from policies.model import Step
 
 _STATUSES = tuple(AttemptStatus)
-_NAME = 16  # characters of a key's name
-_SHARD = 64  # added to a shard it is a printable character, and no colon: no other key is without one
+_NAME, _BYTES = 16, 12  # characters of a key's name, and what they stand for in base64
+_SHARD = 0x80  # added to a shard it begins no text
 _LIMIT, _OPT_OUTS, _PURSE = "}:l:", "}:o:", "}:p:"  # how keys go on after their shard
 _WINDOW = -10  # 1 kB to look back at, and no header
 
@@ -120,18 +122,24 @@ class _Keys(NamedTuple):
 
     prefix: str
 
-    def short(self, kind: str, key: str) -> str:
+    def short(self, kind: str, key: str) -> str | bytes:
         """A key that is made otherwise is kept as it is."""
         head, _, name = key.rpartition(kind)
         opening, _, shard = head.rpartition(":{")
-        if len(name) != _NAME or opening != self.prefix or not shard.isdecimal() or len(shard) > 2:
+        if len(name) != _NAME or opening != self.prefix or not shard.isdecimal() or int(shard) >= SHARDS:
             return key
-        return chr(_SHARD + int(shard)) + name
+        try:
+            packed = binascii.a2b_base64(name)
+        except ValueError:
+            return key
+        return bytes([_SHARD + int(shard)]) + packed if len(packed) == _BYTES else key
 
     def whole(self, kind: str, key: str) -> str:
-        if len(key) != _NAME + 1 or ":" in key:
+        raw = key.encode("utf-8", "surrogateescape")
+        if not raw or not _SHARD <= raw[0] < _SHARD + SHARDS:
             return key
-        return f"{self.prefix}:{{{ord(key[0]) - _SHARD}{kind}{key[1:]}"
+        name = binascii.b2a_base64(raw[1:], newline=False).decode("ascii")
+        return f"{self.prefix}:{{{raw[0] - _SHARD}{kind}{name}"
 
 
 def _prefix(v: Verification) -> str:

@@ -8,7 +8,7 @@ k d     id of the key, digest of the code                  create, commit (a res
 n m     checks used, checks allowed                        create, check
 l w     length of the code, 1 when it has letters          create, commit
 c x e   created, expires, ended; ms by the store's clock   create; check, commit
-A F     a person may ask again: now, as the start said     create, commit (a resend); create
+A F     a person may ask again: now; if other, at first   create, commit (a resend); commit
 g y z   failed guesses: counter's name, amount, window     create
 D       and the delays that grow with them, if any         create
 o u     and how far back that counter remembers, if more  create
@@ -42,6 +42,8 @@ STATUS_LETTERS: Mapping[Status, str] = {
     Status.EXPIRED: "x",
     Status.CANCELED: "c",
 }
+EVENTS = ("created", "ordered", "queued", "sent", "delivered", "silent", "failed", "fell_back", "resent", "exhausted")
+"""What stands for these in a journal is their number: add at the end. The scripts write the names of others."""
 _STATUSES = {letter.encode(): status for status, letter in STATUS_LETTERS.items()}
 JOURNAL_LIMIT = 8_192
 """Bytes of a journal. One verification has few steps, so only an attack on it fills this."""
@@ -124,7 +126,7 @@ def _verification(verification_id: str, fields: Mapping[bytes, Any], body: Body)
         created_at=created,
         expires_at=int(fields[b"x"]),
         resend_at=int(fields[b"A"]),
-        first_resend_at=int(fields[b"F"]),
+        first_resend_at=int(fields.get(b"F", fields[b"A"])),
         checks_used=int(fields[b"n"]),
         checks_max=int(fields[b"m"]),
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
@@ -155,7 +157,7 @@ def unpack_journal(journal: bytes) -> list[list[Any]]:
     """The events of a journal: [time in ms, name, facts ...], oldest first."""
     reader = msgpack.Unpacker(raw=False)
     reader.feed(journal)
-    return list(reader)
+    return [[at, name if isinstance(name, str) else EVENTS[name], *facts] for at, name, *facts in reader]
 
 
 def settled(document: bytes | None, token: bytes) -> bool:

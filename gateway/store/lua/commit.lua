@@ -33,7 +33,10 @@ if args.look then return {'clear', now, shadows} end
 local status = args.set.s
 args.set.s = nil
 for field, value in pairs(args.set) do doc[field] = value end
-if again or args.again then doc.A = now + math.max(again or 0, args.again or 0) end
+if again or args.again then
+  doc.F = doc.F or doc.A
+  doc.A = now + math.max(again or 0, args.again or 0)
+end
 if args.token then doc.T = (doc.T or '') .. args.token end
 note(doc, args.journal)
 if status then

@@ -18,7 +18,7 @@ if refused then return refused end
 local doc = args.doc
 doc.v, doc.s, doc.n, doc.c, doc.x = 1, 'p', 0, now, now + args.life
 doc.A = now + math.max(again or 0, args.again or 0)
-doc.F, doc.T = doc.A, args.token
+doc.T = args.token
 redis.call('SET', KEYS[1], cmsgpack.pack(doc), 'PX', args.keep)
 redis.call('ZADD', KEYS[2], now + args.lease, args.id)
 if args.idem then
