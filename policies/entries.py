@@ -155,6 +155,12 @@ def of(address: Phone | Email) -> tuple[str, ...]:
     return (number, *_beginnings(number, 0)) if number[0] == "+" else Entry(number).covering
 
 
+def narrow(phone: Phone) -> list[str]:
+    """Those entries that cover a number and not all of its range."""
+    number = phone.e164
+    return [number, *[f"{number[:length]}*" for length in range(len(number), len(phone.range), -1)]]
+
+
 def _beginnings(number: str, less: int) -> Iterator[str]:
     return (f"{number[:length]}*" for length in range(len(number) - less, 1, -1))
 

@@ -270,8 +270,7 @@ class Cap(NamedTuple):
     then: Literal["refuse", "free"] = "refuse"
 
 
-@dataclass(frozen=True, slots=True)
-class Blocking:
+class Blocking(NamedTuple):
     """How long a block holds, in ms: the first, each further one so many times longer, and the longest. After as long
     as the longest without a new one, the next is a first one again."""
 

@@ -12,7 +12,7 @@ import secrets
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
@@ -63,8 +63,10 @@ def _unb64(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
 
 
-def _named(digest: bytes) -> str:
-    return binascii.b2a_base64(digest[:_NAME], newline=False).decode("ascii")
+def _named(begun: blake2b, last: str) -> str:
+    state = begun.copy()
+    state.update(last.encode("utf-8", "surrogatepass"))
+    return binascii.b2a_base64(state.digest()[:_NAME], newline=False).decode("ascii")
 
 
 def _continued(begun: blake2b, data: bytes) -> bytes:
@@ -162,12 +164,11 @@ class Keyring:
     def name(self, purpose: str, *parts: str) -> str:
         """16 characters that a key of the store is named by: 96 bits of `hashed`, in base64. Even of a billion names no
         two are alike, but with a chance of one in a hundred billion."""
-        return _named(_continued(self._states(purpose, parts[:-1]), parts[-1].encode("utf-8", "surrogatepass")))
+        return _named(self._states(purpose, parts[:-1]), parts[-1])
 
     def namer(self, purpose: str, *parts: str) -> Callable[[str], str]:
         """`name` by its last part, for one after the other."""
-        begun = self._states(purpose, parts)
-        return lambda last: _named(_continued(begun, last.encode("utf-8", "surrogatepass")))
+        return partial(_named, self._states(purpose, parts))
 
     def fingerprint(self, body: bytes) -> bytes:
         """16 bytes that stand for a request's body."""

@@ -46,11 +46,10 @@ def looks(setup: Setup, app: str, to: Destinations, listed: Listed) -> tuple[Lis
 
 def _entries(setup: Setup, app: str, address: Phone | Email) -> tuple[bytes, ...]:
     """All that cover it, the most special first."""
-    covering = entries.of(address)
     if isinstance(address, Email) or not address.range:
-        return setup.keys.hashes("list", app, covering)
-    few = len(address.e164) - len(address.range) + 1  # the number itself, and its beginnings that are longer
-    return (*setup.keys.hashes("list", app, covering[:few]), *setup.keys.beginnings("list", app, address.range))
+        return setup.keys.hashes("list", app, entries.of(address))
+    narrow = setup.keys.hashes("list", app, entries.narrow(address))
+    return (*narrow, *setup.keys.beginnings("list", app, address.range))
 
 
 def told(to: Destinations, words: tuple[Word, ...]) -> Listed:

@@ -206,23 +206,32 @@ class Watched:
 
     def packed(self) -> dict[str, object]:
         w = self.watch
-        return {
-            "o": [w.rule, w.per, w.shown],
-            "m": w.mode.rank,
-            "i": self.item,
-            "n": w.minimum,
-            "w": w.window,
-            "r": w.ripe,
-            "p": w.patience,
-            "f": w.floor,
-            "d": w.drop,
-            "near": w.near,
-            "e": w.each,
-            "b": w.block.first,
-            "g": w.block.growth,
-            "l": w.block.longest,
-            "k": kept(w),
-        }
+        return {**_terms(w[_TERMS:]), "o": [w.rule, w.per, w.shown], "i": self.item}
+
+
+_TERMS = model.Watch._fields.index("mode")
+"""Where the fields of a watch begin that are its rule's own."""
+
+
+@lru_cache(maxsize=256)
+def _terms(terms: tuple[Any, ...]) -> Mapping[str, object]:
+    """What all watches of one rule ask for: there are as many of these as there are rules in policies."""
+    w = model.Watch("", "", "", "", "", "", *terms)
+    return {
+        "m": w.mode.rank,
+        "n": w.minimum,
+        "w": w.window,
+        "r": w.ripe,
+        "p": w.patience,
+        "f": w.floor,
+        "d": w.drop,
+        "near": w.near,
+        "e": w.each,
+        "b": w.block.first,
+        "g": w.block.growth,
+        "l": w.block.longest,
+        "k": kept(w),
+    }
 
 
 @dataclass(frozen=True, slots=True)
