@@ -20,11 +20,15 @@ def within_the_caps(case: Case) -> Iterator[str]:
     billed: dict[str, int] = {}
     for event in case.history.of("taken"):
         billed[event.ref] = min(event.price, event.billed, billed.get(event.ref, event.price))
-    spent: Counter[Purse] = Counter()
+    spent: Counter[str] = Counter()
+    caps: dict[str, Purse] = {}
     for ref, price in billed.items():
         for purse in _purses(case, ref):
-            spent[purse] += price
-    yield from (f"{purse.name}: {n} was spent of {purse.cap}" for purse, n in spent.items() if n > purse.cap)
+            caps[purse.key] = purse
+            spent[purse.key] += price
+    for key, purse in caps.items():
+        if spent[key] > purse.cap:
+            yield f"{purse.name}: {spent[key]} was spent of {purse.cap}"
 
 
 def paid_before_it_goes_out(case: Case) -> Iterator[str]:
@@ -44,19 +48,19 @@ def paid_before_it_goes_out(case: Case) -> Iterator[str]:
 
 def the_purses_agree(case: Case) -> Iterator[str]:
     """A purse has what its messages hold in the end, and no less; more only where a crash may have sent again."""
-    due: Counter[Purse] = Counter()
+    due: Counter[str] = Counter()
     for kept in case.history.kept.values():
         v = kept.stored.verification
         for purse in v.purses:
-            due[purse] += sum(attempt.held for attempt in v.attempts)
-    again: Counter[Purse] = Counter()
+            due[purse.key] += sum(attempt.held for attempt in v.attempts)
+    again: Counter[str] = Counter()
     for event in _repeated(case):
-        again.update(dict.fromkeys(_purses(case, event.ref), event.price))
+        again.update({purse.key: event.price for purse in _purses(case, event.ref)})
     disturbed = any(True for _ in case.history.of(*HARD))
-    for purse, held in due.items():
-        spent = case.history.purses.get(purse.key, 0)
-        if spent < held + again[purse] or (spent > held and not disturbed):
-            yield f"{purse.name} has {spent}, and its messages hold {held}, with {again[purse]} for what went out again"
+    for key, held in due.items():
+        spent = case.history.purses.get(key, 0)
+        if spent < held + again[key] or (spent > held and not disturbed):
+            yield f"{key} has {spent}, and its messages hold {held}, with {again[key]} for what went out again"
 
 
 def _repeated(case: Case) -> Iterator[Event]:
