@@ -191,6 +191,6 @@ async def test_a_start_is_decided_as_it_is_explained(told: Story) -> None:
         if said in STATELESS or refused in STATELESS:
             assert said == refused, asked.notes
         elif channels:  # as it stands, or as a used-up cap or a suspicion leaves it
-            others = replace(question, only_free=True), replace(question, suspected=Mode.CHALLENGE)
+            others = question._replace(only_free=True), question._replace(suspected=Mode.CHALLENGE)
             possible = [asked, *(decide(compiled, other) for other in others)]
             assert channels in [tuple(step.channel for step in one.steps) for one in possible]
