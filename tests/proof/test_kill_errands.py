@@ -182,8 +182,8 @@ def test_killed_between_the_steps_of_a_cluster_nothing_is_counted_too_low_and_wh
         whole = mortals.live("never")
         steps = int(whole.of("steps")[0])
         assert steps > 40
-        first = [f"{side} {number}" for number in range(1, 13) for side in ("before", "after")]
-        later = [f"after {number}" for number in range(13, steps, max(1, 2 * steps // SPREAD))]
+        first = [f"{side} {number}" for number in range(1, 11) for side in ("before", "after")]
+        later = [f"after {number}" for number in range(11, steps, max(1, 3 * steps // SPREAD))]
         found = {}
         for point in [*first, *later]:
             told = mortals.live(point)
