@@ -17,8 +17,10 @@ from tests.support.six import Six
 from tests.support.trio import Trio
 from tests.support.weather import Weather
 
-EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions", "test_purses"}
+EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
 """The modules whose tests hold for every kind of store."""
+SPREAD = {"test_purses"}
+"""And those that are about what lies in several slots of a cluster."""
 KINDS = ("embedded", "secure", "sentinel", "cluster")
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 
@@ -26,7 +28,9 @@ OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shelf" in metafunc.fixturenames:
         everywhere = metafunc.module.__name__.rpartition(".")[2] in EVERYWHERE
-        metafunc.parametrize("shelf", KINDS if everywhere else KINDS[:1], indirect=True)
+        spread = metafunc.module.__name__.rpartition(".")[2] in SPREAD
+        kinds = KINDS if everywhere else ("embedded", "cluster") if spread else ("embedded",)
+        metafunc.parametrize("shelf", kinds, indirect=True)
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
 
 def spread(cluster: Six) -> Shelf:
     """A store whose keys lie on all servers of the cluster."""
-    return Shelf(cluster.url)
+    return Shelf(cluster.url, timeout=10)
 
 
 def behind(group: Trio) -> Shelf:

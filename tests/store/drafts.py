@@ -45,14 +45,15 @@ class Shelf:
 
     calls: Calls | None = None  # the way to the store where it is another than to the server
     client: Any = None  # what the test itself looks into the store with
+    timeout: float = TIMEOUT  # seconds, where much happens at once
 
     def __post_init__(self) -> None:
         self.client = self.client or looking(self.url)
         self.store = self.another()
 
-    def another(self, *, timeout: float = TIMEOUT) -> Store:
-        """One more way to the same store. `timeout` in seconds, where much happens at once."""
-        calls = self.calls or reach(self.url, timeout=timeout)
+    def another(self, *, timeout: float = 0) -> Store:
+        """One more way to the same store."""
+        calls = self.calls or reach(self.url, timeout=timeout or self.timeout)
         return Store(calls, prefix=self.prefix, clock=self.clock, steps=steps(self.url))
 
     def counter(self, name: str, *rules: Rule | tuple[int, int, bool], shard: int = 7) -> Counter:
