@@ -1,4 +1,4 @@
-"""What a whole life asks of a single store: a start, its send, two reports and the check take five round trips at the most.
+"""What a whole life asks of a single store: a start, its send, two reports and the check take five round trips.
 
 What an approval says to the watches is left out: it goes with that of others, a moment later.
 """
