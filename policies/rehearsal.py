@@ -22,6 +22,7 @@ class Outcome(NamedTuple):
     counted: tuple[Counted, ...] = ()
     reserved: Reserved = Reserved()
     at: int = 0  # ms
+    free: frozenset[str] = frozenset()  # channels that nobody earns from
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -65,7 +66,7 @@ def start(policy: Policy, question: Question, windows: Windows, now: int) -> Out
         return Outcome(decision)
     targets = tuple(question.target(step.channel) for step in decision.steps)
     counted = _counted(question.app, decision)
-    outcome = Outcome(decision, targets, counted, at=now)
+    outcome = Outcome(decision, targets, counted, at=now, free=frozenset(policy.settings.fraud.free))
     reserved = _reserved(outcome, counted, windows, now, 0)
     if reserved.passed:
         windows.watching.count(decision.watches, now)
@@ -89,9 +90,19 @@ def later(started: Outcome, windows: Windows, now: int, *, by_person: bool, step
     return _reserved(started, wanted, windows, now, step)
 
 
-def answered(started: Outcome, windows: Windows) -> None:
-    """The code of a verification was typed."""
-    windows.watching.credit(started.decision.watches, started.at)
+def pays(started: Outcome, step: int) -> bool:
+    """Whether somebody may earn from a message of this step."""
+    return started.decision.steps[step].channel not in started.free
+
+
+def barred(started: Outcome, windows: Windows, now: int, step: int) -> bool:
+    """Whether a block has begun since the start that keeps another message, of this step, from going out."""
+    return pays(started, step) and windows.watching.blocked(started.decision.watches, now) is not None
+
+
+def answered(started: Outcome, windows: Windows, paid: int = 1) -> None:
+    """The code of a verification was typed that had so many messages that somebody may earn from."""
+    windows.watching.credit(started.decision.watches, started.at, max(1, paid))
 
 
 def _reserved(outcome: Outcome, counted: tuple[Counted, ...], windows: Windows, now: int, step: int) -> Reserved:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from policies.engine import Policy
 from policies.model import Mode, Question
-from policies.rehearsal import Outcome, answered, later, start
+from policies.rehearsal import Outcome, answered, barred, later, pays, start
 from policies.traffic import Ended, Recorded, Sent, Started
 from policies.windows import Windows
 
@@ -64,6 +64,7 @@ class _Open:
     before: Outcome | None  # None when that side refused it
     after: Outcome | None
     lost: tuple[str, str] | None  # the key under which the new policies newly refuse it
+    paid: list[int]  # before and after, the messages that somebody may earn from
 
 
 class Replay:
@@ -95,7 +96,9 @@ class Replay:
         found.as_recorded += (_rule(before) == event.refused) if before else 0
         lost = self._compare(before, after, country)
         if event.id:
-            self._hold(event.id, _Open(country, _allowed(before), _allowed(after), lost))
+            sides = _allowed(before), _allowed(after)
+            paid = [int(side is not None and pays(side, 0)) for side in sides]
+            self._hold(event.id, _Open(country, *sides, lost, paid))
 
     def _decide(self, side: int, tally: Tally, event: Started, country: str) -> Outcome | None:
         policy = self._policies[side](event.question)
@@ -139,20 +142,31 @@ class Replay:
         if opened is None:
             return
         sides = (opened.before, self.found.before), (opened.after, self.found.after)
-        for windows, (outcome, tally) in zip(self._windows, sides, strict=True):
+        for side, (outcome, tally) in enumerate(sides):
             if outcome is None or event.step >= len(outcome.decision.steps):
+                continue
+            windows = self._windows[side]
+            if barred(outcome, windows, event.at, event.step):
                 continue
             if later(outcome, windows, event.at, by_person=event.by_person, step=event.step).passed:
                 tally.send(outcome, event.step, opened.country)
+                self._count(side, opened, outcome, event.step)
+
+    def _count(self, side: int, opened: _Open, outcome: Outcome, step: int) -> None:
+        """A start is counted for one message that somebody may earn from; this may be another."""
+        if pays(outcome, step):
+            opened.paid[side] += 1
+            if opened.paid[side] > 1:
+                self._windows[side].watching.more(outcome.decision.watches, outcome.at)
 
     def _end(self, event: Ended) -> None:
         opened = self._open.pop(event.id, None)
         if opened is None or not event.approved:
             return
         self.found.approved += 1
-        for windows, outcome in zip(self._windows, (opened.before, opened.after), strict=True):
+        for side, outcome in enumerate((opened.before, opened.after)):
             if outcome and not event.both:
-                answered(outcome, windows)
+                answered(outcome, self._windows[side], opened.paid[side])
         if opened.lost:
             self.found.refused_approved[opened.lost] += 1
 

@@ -40,6 +40,7 @@ class State:
     usual: tuple[int, int] = (0, 0)  # sends and approvals that have left the window
     items: list[tuple[str | int, int]] = field(default_factory=list)  # and when, oldest first
     until: int = 0  # the end of the last block; 0 when there was none
+    held: bool = False  # whether that block only waits for messages to be ripe
     level: int = 0  # blocks in a row
     ends: int = 0  # when nothing of it counts any more
 
@@ -98,12 +99,27 @@ class Watching:
             else:
                 _count(watch, state, now)
 
-    def credit(self, watches: Iterable[Watch], at: int) -> None:
-        """The code of a verification that began at `at` was typed."""
+    def blocked(self, watches: Iterable[Watch], now: int) -> Watch | None:
+        """Before a further message of a verification that has begun: whose block stands against it, the most harshly
+        treated of them. What is only held may have its further messages: its people are waiting for them."""
+        found = [(watch, self._states.get(_key(watch))) for watch in watches if watch.mode is not Mode.MONITOR]
+        standing = [watch for watch, state in found if state and now < state.until and not state.held]
+        return max(standing, key=lambda watch: watch.mode.rank, default=None)
+
+    def more(self, watches: Iterable[Watch], at: int) -> None:
+        """A further message went out, of a verification that began at `at`."""
+        for watch in watches:
+            state = self._states.get(_key(watch))
+            if state and watch.ripe and (bucket := _of(state.buckets, at)):
+                bucket.sends += 1
+
+    def credit(self, watches: Iterable[Watch], at: int, messages: int = 1) -> None:
+        """The code of a verification that began at `at`, and had so many messages, was typed."""
         for watch in watches:
             state = self._states.get(_key(watch))
             if state and watch.ripe:
-                _credited(state.buckets, at)
+                if bucket := _of(state.buckets, at):
+                    bucket.approved = min(bucket.approved + messages, bucket.sends)
             elif state:
                 state.items = [entry for entry in state.items if entry[0] != watch.item]
 
@@ -177,8 +193,8 @@ def crowd(items: Sequence[str | int], near: int) -> int:
 def block(watch: Watch, state: State, verdict: Verdict, now: int) -> None:
     """Begin a block. What led to it is forgotten, so that its end is a new beginning; what is usual is not. Nothing is
     forgotten of what is only held, and codes that are typed in the meantime count."""
-    level = _level(watch, state, now)
-    if verdict is Verdict.HELD:
+    level, state.held = _level(watch, state, now), verdict is Verdict.HELD
+    if state.held:
         state.until, state.level = state.buckets[-1].start + _fine(watch) + max(watch.ripe, watch.patience), level
     else:
         state.until = now + min(watch.block.longest, watch.block.first * watch.block.growth**level)
@@ -220,11 +236,9 @@ def _count(watch: Watch, state: State, now: int) -> None:
     state.ends = max(now + kept(watch), state.until + watch.block.longest if state.until else 0)
 
 
-def _credited(buckets: list[Bucket], at: int) -> None:
-    for bucket in reversed(buckets):
-        if bucket.start <= at:
-            bucket.approved = min(bucket.approved + 1, bucket.sends)
-            return
+def _of(buckets: list[Bucket], at: int) -> Bucket | None:
+    """Where what began then was counted."""
+    return next((bucket for bucket in reversed(buckets) if bucket.start <= at), None)
 
 
 def _level(watch: Watch, state: State, now: int) -> int:

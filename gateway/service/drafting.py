@@ -85,7 +85,7 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
         place=plan.slot.shard,
         index=plan.slot.index,
     )
-    stored = Stored(v, setup.keys.active, sealed, locale, b"")
+    stored = Stored(v, setup.keys.active, sealed, locale, b"", tuple([(each.name, each.item) for each in watched]))
     return Draft(stored, secrets, creation, plan.limits, decision)
 
 

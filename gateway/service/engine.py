@@ -19,7 +19,9 @@ from gateway.store.body import pack_messages
 from gateway.store.document import Secrets, Stored
 from gateway.store.steps import Capped, Change, Committed, Conflict, Counter, Spend, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
-from policies.rules.spend import REFUSAL
+from policies.model import Mode
+from policies.rules.fraud import REFUSAL as SUSPECTED
+from policies.rules.spend import REFUSAL as CAPPED
 
 _COMMIT_TRIES = 20
 """Rounds of read and commit for one event. Each lost round means that another event of the same verification won."""
@@ -134,9 +136,10 @@ class Engine:
     async def _write(
         self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
     ) -> tuple[machine.Turn, Committed | Conflict]:
+        turn, challenged = await self._suspected(stored, event, turn, now, by_person)
         done, result = await self._reserve(stored, turn, now, by_person, reseal)
         if isinstance(result, Capped) and spending.refused(self._setup, turn[0], result).free:
-            free = self._only_free(stored.verification, event, now)
+            free = self._among(spending.only_free(stored.verification), stored.verification, event, now)
             if _send_of(free):
                 turn = free
                 done, result = await self._reserve(stored, turn, now, by_person, reseal)
@@ -145,7 +148,8 @@ class Engine:
         refused, reason = self._refusal(turn[0], result, by_person)
         if by_person:
             raise refused
-        if other := limiting.elsewhere(stored.verification, event, now, self._setup.pace, turn, result):
+        other = limiting.elsewhere(stored.verification, event, now, self._setup.pace, turn, result)
+        if other and not challenged:
             done, result = await self._reserve(stored, other, now, by_person, None)
             if isinstance(result, Committed | Conflict):
                 return done, result
@@ -161,17 +165,38 @@ class Engine:
         turn, change = spending.settled(self._setup, turn)
         send = _send_of(turn)
         counters = limiting.counters(turn[0], sends_only=not by_person) if send else ()
-        spend = spending.spend(turn[0], now, send.attempt.held if send else 0, change)
+        held = send.attempt.held if send and not turn[0].shadow else 0
+        spend = spending.spend(turn[0], now, held, change)
         result = await self._commit(stored, turn, now, counters, send, reseal, spend)
         if isinstance(result, Committed):
             spending.tell(self._setup, turn[0], spend, result.paid)
         return turn, result
 
-    def _only_free(self, v: Verification, event: Event, now: int) -> machine.Turn:
-        """The turn that the event makes where only what is free may go on. The next may find money again: a vendor may
-        have named a lower price meanwhile."""
+    async def _suspected(
+        self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool
+    ) -> tuple[machine.Turn, bool]:
+        """The turn as it is allowed after all, if a rule against abuse has begun a block since the start; and whether
+        that left only some ways. Raises Denied for a person's resend."""
+        send = _send_of(turn)
+        doubt = await suspicion.since(self._setup, stored, send.attempt) if send and not send.again else None
+        if doubt is None:
+            return turn, False
+        v, effects = turn
+        if doubt.mode is Mode.SHADOW:
+            return (v._replace(shadow=True), effects), False
+        if doubt.mode is Mode.CHALLENGE:
+            free = self._among(suspicion.challenged(self._setup, stored.verification), stored.verification, event, now)
+            if _send_of(free):
+                return free, True
+        if by_person:
+            raise Denied(SUSPECTED.code, SUSPECTED.rule, SUSPECTED.detail)
+        return machine.bar(turn, "fraud"), True
+
+    def _among(self, ways: Verification, v: Verification, event: Event, now: int) -> machine.Turn:
+        """The turn that the event makes where only these ways may be gone. The next may go all of them again: a vendor
+        may have named a lower price meanwhile, or the block may have ended."""
         try:
-            turned, effects = machine.apply(spending.only_free(v), event, now, self._setup.pace)
+            turned, effects = machine.apply(ways, event, now, self._setup.pace)
         except machine.Unreachable:
             return v, ()
         return turned._replace(steps=v.steps), effects
@@ -179,7 +204,7 @@ class Engine:
     def _refusal(self, v: Verification, result: StoreLimited | Capped, by_person: bool) -> tuple[Limited | Denied, str]:
         """What a person is told, and what the journal is."""
         if isinstance(result, Capped):
-            return Denied(REFUSAL.code, REFUSAL.rule, REFUSAL.detail), f"cap:{v.purses[result.purse].name}"
+            return Denied(CAPPED.code, CAPPED.rule, CAPPED.detail), f"cap:{v.purses[result.purse].name}"
         limited = limiting.refused(self._setup, v, result, sends_only=not by_person)
         return limited, f"limit:{limited.limit}"
 
@@ -199,6 +224,7 @@ class Engine:
         if reseal:
             stored = stored._replace(key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
         self._tell(v, effects, now)
+        suspicion.further(self._setup, stored, effects)
         send = _send_of(turn)
         return Turned(stored, send.attempt if send else None, since)
 
@@ -340,6 +366,8 @@ class Engine:
             fields.update(reseal.fields)
         if send:
             fields[sent_to(send.attempt.channel)] = 1
+        if v.shadow and not stored.verification.shadow:
+            fields["S"] = 1
         return await self._setup.store.commit(
             Change(
                 id=v.id,

@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from channels.contract import REMEDIES, Remedy
-from gateway.core.machine import Accepted
-from gateway.core.model import Attempt, Verification
+from gateway.core.machine import Accepted, Changed, Effect
+from gateway.core.model import Attempt, AttemptStatus, Verification
 from gateway.service.requests import NotFound
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
 from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown, Watched
 from gateway.store.watches import Block, Credit
 from policies.model import Decision, Mode, Watch
+from policies.rules.fraud import FraudSettings
 
 _OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is Remedy.NEXT_PROVIDER)
 """Reasons that say nothing of the number."""
@@ -123,13 +124,76 @@ def found(setup: Setup, watches: tuple[Watch, ...], fired: Iterable[Fired]) -> N
         )
 
 
+async def since(setup: Setup, stored: Stored, attempt: Attempt) -> Doubt | None:
+    """How a further message is to be treated: by the block that a rule has begun since its verification did, or that
+    only holds new ones back no longer. None when it may go out. It is a hint: when the store is away, it may."""
+    v = stored.verification
+    rules = _rules(setup, v)
+    if v.shadow or not stored.watched or not rules or attempt.channel in rules.free:
+        return None
+    try:
+        names = await setup.store.watches.blocked(slot(setup, v.app).shard, [name for name, _ in stored.watched])
+    except Unavailable as fault:
+        setup.log.warning("store.failed", operation="blocked", verification=v.id, fault=str(fault))
+        return None
+    standing = [Doubt(rules.rules[name].mode, name) for name in names if name in rules.rules]
+    worst = max(standing, key=lambda doubt: doubt.mode.rank, default=None)
+    if worst is None or worst.mode is Mode.MONITOR:
+        return None
+    _count(setup, worst.mode, [worst.rule])
+    setup.log.info(
+        "fraud.barred",
+        verification=v.id,
+        app=v.app,
+        purpose=v.purpose,
+        policy=v.policy,
+        rule=worst.rule,
+        mode=str(worst.mode),
+        channel=attempt.channel,
+        country=v.country,
+    )
+    return worst
+
+
+def challenged(setup: Setup, v: Verification) -> Verification:
+    """The verification with none but the ways that a challenge leaves."""
+    rules = _rules(setup, v)
+    free = rules.free if rules else ()
+    return v._replace(steps=tuple(s if s.channel in free else s._replace(providers=()) for s in v.steps))
+
+
+def further(setup: Setup, stored: Stored, effects: Iterable[Effect]) -> None:
+    """Tell the watches, soon, of what went out beyond the one message that a start is counted for."""
+    v = stored.verification
+    for effect in effects:
+        if isinstance(effect, Changed) and effect.attempt.status is AttemptStatus.SENT and stored.watched:
+            paid = _paid(setup, v)
+            if effect.attempt in paid and len(paid) > 1:
+                _soon(setup, v, Credit(v.created_at, stored.watched, sent=1))
+
+
+def _paid(setup: Setup, v: Verification) -> list[Attempt]:
+    """The messages that a provider took and that somebody may earn from."""
+    rules = _rules(setup, v)
+    free = rules.free if rules else ()
+    return [attempt for attempt in v.attempts if attempt.message_id and attempt.channel not in free]
+
+
+def _rules(setup: Setup, v: Verification) -> FraudSettings | None:
+    policy = setup.policies.get(v.policy)
+    return policy.settings.fraud if policy else None
+
+
 def typed(setup: Setup, ended: Stored) -> None:
     """Tell the watches, soon, of a verification that was approved, unless the code may have been read in a mailbox:
     whoever pumps has one of his own. It is a hint: no answer waits for it."""
     v = ended.verification
     if v.status == "approved" and ended.watched and not v.went_to_both:
-        credit = Credit(v.created_at, ended.watched)
-        setup.store.watches.credit_soon(slot(setup, v.app).shard, credit, lambda fault: _lost(setup, v.id, fault))
+        _soon(setup, v, Credit(v.created_at, ended.watched, typed=max(1, len(_paid(setup, v)))))
+
+
+def _soon(setup: Setup, v: Verification, credit: Credit) -> None:
+    setup.store.watches.credit_soon(slot(setup, v.app).shard, credit, lambda fault: _lost(setup, v.id, fault))
 
 
 async def feedback(setup: Setup, v: Verification) -> None:
@@ -138,7 +202,7 @@ async def feedback(setup: Setup, v: Verification) -> None:
         credit = await setup.store.watches.feedback(v.id, v.app)
     except Unknown:
         raise NotFound from None
-    await _credit(setup, v.app, credit, v.id)
+    await _credit(setup, v.app, replace(credit, typed=max(1, len(_paid(setup, v)))), v.id)
 
 
 async def unsent(setup: Setup, v: Verification) -> None:
@@ -150,7 +214,7 @@ async def unsent(setup: Setup, v: Verification) -> None:
         credit = await setup.store.watches.feedback(v.id, v.app)
     except (Unavailable, Unknown):
         return
-    await _credit(setup, v.app, replace(credit, unsent=True), v.id)
+    await _credit(setup, v.app, replace(credit, sent=-1), v.id)
 
 
 async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> None:

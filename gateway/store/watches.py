@@ -46,12 +46,13 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """The watches that a verification was counted under, by name and item, and when it began. `unsent` takes it out of
-    the count, instead of saying that its code was typed."""
+    """The watches that a verification was counted under, by name and item, and when it began; how many messages went
+    out beside those that are counted (negative: were counted and did not), and how many had their code typed."""
 
     at: int
     watched: tuple[tuple[str, str | int], ...]
-    unsent: bool = False
+    sent: int = 0
+    typed: int = 0
 
 
 class Watches:
@@ -67,10 +68,10 @@ class Watches:
 
     async def credit(self, shard: int, *those: Credit) -> None:
         """Tell the watches, which lie in that shard, what became of verifications."""
-        rows: dict[str, list[tuple[int, str | int, int]]] = {}
+        rows: dict[str, list[tuple[int, str | int, int, int]]] = {}
         for credit in those:
             for name, item in credit.watched:
-                rows.setdefault(name, []).append((credit.at, item, int(credit.unsent)))
+                rows.setdefault(name, []).append((credit.at, item, credit.sent, credit.typed))
         keys = [self._key(shard, "w:" + name) for name in rows]
         await self._run("credit", keys, {"told": list(rows.values())})
 
@@ -108,8 +109,13 @@ class Watches:
             for _, lost in batch:
                 lost(fault)
 
+    async def blocked(self, shard: int, names: Sequence[str]) -> tuple[str, ...]:
+        """The rules whose block stands now against any of these watches, and is no hold."""
+        _, standing = await self._run("blocked", [self._key(shard, "w:" + name) for name in names], {})
+        return tuple(rule.decode() for rule, _per, _shown in standing)
+
     async def feedback(self, verification: str, app: str) -> Credit:
-        """What there is to credit when an app says that a code was typed: once. Raises Unknown."""
+        """What there is to credit, once, when an app says that a code was typed. Raises Unknown."""
         shard = shard_of(verification)
         if shard is None:
             raise Unknown

@@ -123,6 +123,12 @@ EVENTS: tuple[Event, ...] = (
         ("provider", "channel", "zone", "from_state", "state"),
     ),
     # Abuse
+    Event(
+        "fraud.barred",
+        "info",
+        "A fallback or a resend was kept back, or goes another way, since a block has begun meanwhile.",
+        ("purpose", "policy", "rule", "mode", "channel", "country"),
+    ),
     *(
         Event(f"block.{event}", level, meaning, ("rule", "per", "subject", "mode", "number", "until"))
         for event, level, meaning in (

@@ -149,7 +149,7 @@ class FraudSettings(BaseModel):
     )
 
 
-_REFUSAL = Refusal("fraud_suspected", "fraud", "Requests like this one look like abuse and are not served.")
+REFUSAL = Refusal("fraud_suspected", "fraud", "Requests like this one look like abuse and are not served.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def _treated(eyes: Eyes, mode: Mode, steps: tuple[Step, ...], by: tuple[str, ...
         kept = ()
     elif mode is Mode.CHALLENGE:
         kept = tuple(step for step in steps if step.channel in eyes.free)
-    found = sift(steps, lambda step: step in kept, f"suspected by {', '.join(by)}: {mode}", _REFUSAL)
+    found = sift(steps, lambda step: step in kept, f"suspected by {', '.join(by)}: {mode}", REFUSAL)
     return Finding(found.steps, found.says, found.refusal, treatment=mode, suspicions=by)
 
 

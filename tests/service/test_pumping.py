@@ -14,12 +14,13 @@ import pytest
 
 from channels.contract import ErrorClass, SendError
 from gateway.core.model import Verification
-from gateway.service.requests import Denied, Limited
+from gateway.service import suspicion
+from gateway.service.requests import Denied, Limited, NotPending
 from tests.support.world import World
 
 Worlds = Callable[..., World]
 MOST = 60
-"""Starts that a pump may get out of the default preset, and so messages by each channel."""
+"""Messages that a pump may get out of the default preset."""
 
 
 CONVERSION = ("prefix-conversion", "range-conversion", "country-conversion")
@@ -81,41 +82,80 @@ async def test_a_pump_is_stopped_within_sixty_messages(worlds: Worlds, name: str
     assert await pumped(worlds(policies=preset(channel)), numbers(), every, 150) <= MOST
 
 
-@pytest.mark.parametrize("every", [1.0, 20.0])
-async def test_the_whole_fallback_sends_a_pump_no_more_than_sixty_by_each_channel(worlds: Worlds, every: float) -> None:
-    """A start is judged and not each of its messages: what costs something here are two of them, an SMS and a call."""
+def whole() -> dict[str, Any]:
+    """The default preset with all of its fallback."""
     raw = preset()
     del raw["default"]["fallback"]
-    world, numbers = worlds(policies=raw), anywhere()
+    return raw
+
+
+def paid(world: World) -> Counter[str]:
+    """What went out by the channels that somebody may earn from."""
+    return Counter(str(message.channel) for message in world.sent if message.channel in ("sms", "voice"))
+
+
+async def insisted(world: World, every: float, resends: int) -> None:
+    """A pump that lets every fallback come, or asks again as often and as soon as it is let, and types nothing."""
+    begun: list[Verification] = []
+    numbers = anywhere()
     for number in range(100):
-        with suppress(Denied):
-            await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1")
-        await world.settle()
-        await world.after(every)
-    for _ in range(5):
-        await world.after(45)
-    by_channel = Counter(str(message.channel) for message in world.sent)
-    assert set(by_channel) == {"sms", "whatsapp", "voice"}
-    assert max(by_channel.values()) <= MOST
-
-
-async def test_a_pump_that_asks_again_gets_more_for_each_start_and_no_more_starts(worlds: Worlds) -> None:
-    """Resends are not judged either: the limit of each destination is what bounds them."""
-    world, numbers = worlds(policies=preset()), anywhere()
-    begun = []
-    for number in range(70):
         with suppress(Denied):
             begun.append((await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1")).verification)
         await world.settle()
-        world.clock.forward(1)
-    for _ in range(8):
-        world.clock.forward(31)
-        for v in begun:
-            with suppress(Limited):
+        for v in begun[-resends:] if resends else []:
+            with suppress(Denied, Limited, NotPending):
                 await world.verifications.resend("shop", v.id, None)
-        await world.settle()
-    assert len(begun) <= MOST
-    assert len(world.sent) == 5 * len(begun)
+        await world.after(every)
+        await world.store.watches.told()
+    for _ in range(5):
+        await world.after(45)
+
+
+@pytest.mark.parametrize("every", [20.0, 35.0, 120.0, 280.0])
+async def test_a_slow_pump_is_stopped_within_sixty_messages_its_fallback_and_resends_included(
+    worlds: Worlds, every: float
+) -> None:
+    for resends in (0, 4):
+        world = worlds(policies=whole())
+        await insisted(world, every, resends)
+        assert 30 <= paid(world).total() <= MOST, resends
+
+
+@pytest.mark.parametrize("every", [20.0, 120.0])
+async def test_if_only_its_starts_were_counted_and_judged_it_would_get_twice_as_many(
+    worlds: Worlds, every: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def let(*_: object) -> None:
+        """A further message that nobody looks at."""
+
+    monkeypatch.setattr(suspicion, "since", let)
+    monkeypatch.setattr(suspicion, "further", lambda *_: None)
+    world = worlds(policies=whole())
+    await insisted(world, every, 4)
+    assert paid(world).total() > 1.5 * MOST
+
+
+async def test_a_fast_pump_is_held_at_its_fiftieth_start_and_its_fallback_still_goes_out(worlds: Worlds) -> None:
+    """People of a launch whose codes are late are held as well, and wait for their fallback."""
+    world = worlds(policies=whole())
+    await insisted(world, 1.0, 0)
+    assert set(paid(world)) == {"sms", "voice"}
+    assert max(paid(world).values()) <= MOST
+
+
+async def test_people_whose_codes_come_by_the_second_message_close_nothing(worlds: Worlds) -> None:
+    """A verification that was approved answers for all of its messages."""
+    world, numbers = worlds(policies=whole()), anywhere()
+    for number in range(120):
+        v = await world.start(phone=next(numbers), ip=f"2001:db8:{number:x}::1")
+        world.clock.forward(31)
+        if number % 7 == 0:
+            v = await world.verifications.resend("shop", v.id, None)
+            await world.settle()
+            await world.check(v, world.code(v))
+        await world.store.watches.told()
+        world.clock.forward(60)
+    assert [line for line in world.logged if line["event"].startswith("block.")] == []
 
 
 async def test_without_its_rules_a_pump_would_not_be_stopped(worlds: Worlds) -> None:

@@ -169,6 +169,7 @@ async def test_in_shadow_every_answer_is_as_ever_and_nothing_is_sent(worlds: Wor
     assert NEXT not in {message.to for message in world.sent}
     assert world.metric("otp_country_verifications_total", outcome="started") == before
     assert modes(world) == ["shadow"]
+    assert kinds(world, "fraud.") == ["fraud.barred"] * 5, "the further messages of those before it"
 
 
 async def test_in_shadow_no_code_is_right_not_even_the_apps_own(worlds: Worlds) -> None:

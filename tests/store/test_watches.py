@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from gateway.store.document import unpack
 from gateway.store.steps import Created, Creation, Limited, Suspected, Unavailable, Watched
 from gateway.store.watches import Credit
 from policies.model import Blocking, Mode, Watch
@@ -35,7 +36,8 @@ STEPS = st.lists(
         st.sampled_from([0, 1, 90, 100, 130, 700, 1_200, 5_001, 60_001]),  # a pause
         st.sampled_from([0, 3, 7, 14, 40, 5_000, 9_995, 9_999]),  # a place in the prefix
         st.sampled_from(["US", "GB", "DE", "FR"]),
-        st.sampled_from([0, 0, 1, 4]),  # whose code is typed then: nobody's, this one's, that of three starts before
+        # Whose code is typed then: nobody's, this one's, that of three starts before; or who has a further message.
+        st.sampled_from([0, 0, 1, 4, -1, -3]),
         st.booleans(),  # whether a limit refuses
     ),
     min_size=1,
@@ -59,8 +61,8 @@ def watched(those: Sequence[Watch]) -> tuple[Watched, ...]:
     return tuple(Watched(watch.rule, watch, watch.item) for watch in those)
 
 
-def credit(at: int, those: Sequence[Watch], *, unsent: bool = False) -> Credit:
-    return Credit(at, tuple((w.name, w.item) for w in watched(those)), unsent)
+def credit(at: int, those: Sequence[Watch], *, sent: int = 0, typed: int = 0) -> Credit:
+    return Credit(at, tuple((w.name, w.item) for w in watched(those)), sent, typed)
 
 
 def where(shelf: Shelf) -> int:
@@ -100,11 +102,27 @@ async def differ(shelf: Shelf, model: Watching, steps: Sequence[Step], modes: Mo
         if ours != theirs:
             faults.append(f"start {number} at {now}: {ours}, and the store says {theirs}")
         begun.append((now, those) if ours[2] else None)
-        earlier = begun[-typed] if 0 < typed <= len(begun) else None
-        if earlier:
-            model.credit(earlier[1], earlier[0])
-            await shelf.store.watches.credit(where(shelf), credit(*earlier))
+        earlier = begun[-abs(typed)] if 0 < abs(typed) <= len(begun) else None
+        if earlier and typed > 0:
+            messages = 1 + (number % 7 == 6)
+            model.credit(earlier[1], earlier[0], messages)
+            await shelf.store.watches.credit(where(shelf), credit(*earlier, typed=messages))
+        elif earlier and (stands := await further(shelf, model, *earlier)) is not None:
+            faults.append(f"message {number} at {now}: {stands}")
     return faults
+
+
+async def further(shelf: Shelf, model: Watching, at: int, those: Sequence[Watch]) -> str | None:
+    """Whether the two treat a further message differently. It is counted where it may go out."""
+    modes = {watch.rule: watch.mode for watch in those}
+    names = [watch.name for watch in watched(those)]
+    standing = [modes[rule] for rule in await shelf.store.watches.blocked(7, names)]
+    theirs = max(standing, key=lambda mode: mode.rank, default=Mode.MONITOR)
+    ours = model.blocked(those, shelf.clock.now)
+    if theirs is Mode.MONITOR:
+        model.more(those, at)
+        await shelf.store.watches.credit(7, credit(at, those, sent=1))
+    return None if theirs is (ours.mode if ours else Mode.MONITOR) else f"{ours}, and the store says {theirs}"
 
 
 def runs(url: str, work: Callable[[Shelf], Any]) -> Any:
@@ -144,6 +162,7 @@ INSISTENT = [(130, 7, "US", 0, False)] * 20
 FLOOD = [(1, 7 if n < 200 else 40, "US", 0, False) for n in range(220)]
 FLOODED = [*FLOOD, (0, 7, "US", 30, False), (1_200, 7, "US", 0, False)]
 FORGIVEN = [*[(130, 7, "US", 4 if n == 7 else 0, False) for n in range(8)], *INSISTENT]
+FURTHER = [(130, n * 500, "US", -1 if n < 6 else n - 9, False) for n in range(9)]
 LATER = [(60_001, 1, "US", 0, False), (60_001, 2, "US", 0, False)]
 END = (5_001, 1, "US", 0, False)  # of what is held, and of a first block
 AGAIN = [*SILENT, END, END, *SILENT, END, *LATER, *SILENT, END, END]
@@ -154,6 +173,7 @@ AGAIN = [*SILENT, END, END, *SILENT, END, *LATER, *SILENT, END, END]
 @example(PUMPED, ENFORCED)
 @example(LAUNCH, ENFORCED)
 @example(SEQUENCE, ENFORCED)
+@example(FURTHER, ENFORCED)
 @example(AGAIN, ENFORCED)
 @example(WORSE, ENFORCED)
 @example(AROUND, ENFORCED)
@@ -205,6 +225,7 @@ def test_a_start_that_is_taken_back_and_stays_counted_is_caught(
         ("if not w.e then", "if true then", INSISTENT),  # takes all that one number was sent for one
         ("at + w.p > now", "at > now", INSISTENT),  # takes for unanswered what nobody has had the time to answer
         ("if #st.e < 2 * MOST_ITEMS then", "if true then", FLOODED),  # keeps whatever comes
+        ("verdict == HELD\n", "false\n", FURTHER),  # takes a hold for a block
     ],
 )  # fmt: skip
 def test_a_watch_with_a_planted_fault_is_caught(
@@ -277,7 +298,10 @@ async def test_what_is_told_at_once_is_one_command_and_comes_to_the_same(
             shelf.clock.now += 100
             await asked(one, those, limited=False)
         shelf.clock.now -= 400
-    told = [credit(shelf.clock.now + after, those, unsent=after == 200) for after in (100, 200, 300)]
+    told = [
+        credit(shelf.clock.now + after, those, sent=sent, typed=typed)
+        for after, sent, typed in ((100, 0, 1), (200, -1, 0), (300, 1, 0), (300, 0, 2))
+    ]
     commands = counted(shelf, monkeypatch)
     for each in told:
         shelf.store.watches.credit_soon(7, each, pytest.fail)
@@ -285,9 +309,8 @@ async def test_what_is_told_at_once_is_one_command_and_comes_to_the_same(
     for each in told:
         await other.store.watches.credit(7, each)
     for watch in those:
-        assert await shelf.client.get(f"{shelf.prefix}:{{7}}:w:{watch.rule}") == await other.client.get(
-            f"{other.prefix}:{{7}}:w:{watch.rule}"
-        )
+        states = [await one.client.get(f"{one.prefix}:{{7}}:w:{watch.rule}") for one in (shelf, other)]
+        assert unpack(states[0]) == unpack(states[1])
     assert commands == ["credit"]
     await other.store.close()
     await other.client.aclose()

@@ -3,7 +3,7 @@
 -- r: ripe (0: items are counted), p: patience, f: floor, d: drop, near, e: each, b: first, g: growth, l: longest,
 -- k: kept}.
 -- The state of a subject is {b: buckets {start, sends, approved, ...}, hs and ha: what is usual, e: items {item, at, ...},
--- u: end of the last block, s: its start, v: level, o: about}. The key of the index of blocks comes first.
+-- u: end of the last block, h: whether that is only a hold, s: its start, v: level, o: about}. The key of the index of blocks comes first.
 local PARTS, REMEMBERED, FEWEST, MOST_LEVEL, MOST_ITEMS, MOST_BLOCKS = 12, 1000, 5, 20, 200, 10000
 
 local function fine(w) return math.max(1, math.floor(w.r / PARTS)) end
@@ -89,7 +89,7 @@ end
 -- longer listed, and holds all the same. Gives back the index of the watch, the level and the end.
 local function block(index, name, key, w, st, verdict)
   local level = level_of(w, st)
-  st.s, st.o = now, w.o
+  st.s, st.o, st.h = now, w.o, verdict == HELD
   if verdict == HELD then
     st.u, st.v = st.b[#st.b - 2] + fine(w) + math.max(w.r, w.p), level
   else
