@@ -116,12 +116,12 @@ async def further(shelf: Shelf, model: Watching, at: int, those: Sequence[Watch]
     """Whether the two treat a further message differently. It is counted where it may go out."""
     modes = {watch.rule: watch.mode for watch in those}
     names = [watch.name for watch in watched(those)]
-    standing = [modes[rule] for rule in await shelf.store.watches.blocked(7, names)]
+    standing = [modes[rule] for rule in await shelf.store.watches.blocked(where(shelf), names)]
     theirs = max(standing, key=lambda mode: mode.rank, default=Mode.MONITOR)
     ours = model.blocked(those, shelf.clock.now)
     if theirs is Mode.MONITOR:
         model.more(those, at)
-        await shelf.store.watches.credit(7, credit(at, those, sent=1))
+        await shelf.store.watches.credit(where(shelf), credit(at, those, sent=1))
     return None if theirs is (ours.mode if ours else Mode.MONITOR) else f"{ours}, and the store says {theirs}"
 
 
@@ -249,6 +249,14 @@ async def parallel(shelf: Shelf, starts: int) -> int:
 
 async def test_of_many_simultaneous_starts_exactly_as_many_pass_as_the_rule_says(shelf: Shelf) -> None:
     assert await parallel(shelf, 100) == 20
+
+
+async def test_a_block_is_lifted_by_its_own_index_alone_also_where_two_lie_in_one_slot(shelf: Shelf) -> None:
+    watch = CONVERSION._replace(patience=0, minimum=6)
+    for _ in range(7):
+        await shelf.store.create(replace(creation(), watched=watched([watch]), place=7, index="shop"))
+    assert await shelf.store.watches.unblock(7, "bank", watch.rule) is None
+    assert await shelf.store.watches.unblock(7, "shop", watch.rule) is not None
 
 
 async def test_a_tally_that_is_read_and_then_written_lets_more_pass(
