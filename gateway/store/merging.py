@@ -31,7 +31,15 @@ def refusal(refused: Sequence[Refused], seen: Sequence[Seen], lists: Sequence[Li
             return _capped(those)
         case b"limited":
             return _limited(those, seen)
+        case b"blocked" | b"guessed":
+            return first._replace(reply=[word, first.reply[1], max(filter(None, map(_wait, refused)))])
     return first
+
+
+def _wait(each: Refused) -> int:
+    """For how long a slot refuses, as far as it says."""
+    place = {b"blocked": 2, b"guessed": 2, b"limited": 4}.get(each.reply[0])
+    return each.reply[place] if place else 0
 
 
 def _words(those: Sequence[Refused], lists: Sequence[ListLook]) -> list[bytes]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from policies import entries
 from policies.duration import Duration, within
@@ -129,6 +129,12 @@ class FraudRule(BaseModel):
         return self
 
 
+def _earned_from_by_nobody(channel: ChannelName) -> ChannelName:
+    if channel in ("sms", "voice"):
+        raise ValueError("networks earn from it, and a pump would pass for free: take it out")
+    return channel
+
+
 class FraudSettings(BaseModel):
     """What looks like abuse, and what becomes of it. Only messages that cost something to send are looked at."""
 
@@ -139,7 +145,7 @@ class FraudSettings(BaseModel):
         max_length=12,
         description="What to look at, by a name that an extending policy can change.",
     )
-    free: tuple[ChannelName, ...] = Field(
+    free: tuple[Annotated[ChannelName, AfterValidator(_earned_from_by_nobody)], ...] = Field(
         ("email", "whatsapp"), description="Channels that nobody earns from: all that a challenge leaves."
     )
     own_codes: bool = Field(

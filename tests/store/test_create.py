@@ -111,6 +111,20 @@ async def test_too_many_wrong_codes_refuse_a_new_start_and_a_new_code_gives_no_n
     assert isinstance(await shelf.store.create(creation(guesses=(4, HOUR))), Created)
 
 
+@pytest.mark.parametrize("shard", [7, 9])
+async def test_a_start_after_the_wait_for_wrong_codes_passes_the_limits_too(shelf: Shelf, shard: int) -> None:
+    """Wherever the limit's counter lies. What says sooner than the longest of them says it in vain."""
+    counter = shelf.counter("c", (1, 3 * HOUR, False), shard=shard)
+    made = creation(counter, guesses=(2, HOUR))
+    await shelf.store.create(made)
+    for code in wrongs(2):
+        await shelf.store.check(guess(made, code))
+    refused = await shelf.store.create(creation(counter, guesses=(2, HOUR)))
+    assert refused == Guessed(shelf.clock.now, 3 * HOUR)
+    shelf.clock.now += 3 * HOUR
+    assert isinstance(await shelf.store.create(creation(counter, guesses=(2, HOUR))), Created)
+
+
 async def test_a_repeated_start_is_told_the_first_and_makes_nothing(shelf: Shelf) -> None:
     counter = shelf.counter("d", (1, HOUR, False))
     made = creation(counter, idempotency=repeat())

@@ -11,14 +11,19 @@
 --       several slots), look (nothing is to be reserved)
 local COUNTERS = 8
 
+-- A refusal says when a start passes: so none says less than the limits would.
+local function no_less(wait)
+  local _, _, longest = reserve(args.groups, slice(KEYS, COUNTERS), true)
+  return math.max(wait, longest)
+end
+
 -- Look at everything before anything is reserved, and then reserve all or none. Gives back the refusal, or nil and what
 -- was found: a start that is refused was no message.
 local function take()
   local held = KEYS[5] ~= KEYS[2] and held_until(KEYS[5]) or 0
-  if args.block == 1 and held > now then return {'blocked', now, held - now} end
-
   local wait = args.doc and guess_wait(KEYS[3], args.doc) or 0
-  if wait > 0 then return {'guessed', now, wait} end
+  if args.block == 1 and held > now then return {'blocked', now, no_less(math.max(held - now, wait))} end
+  if wait > 0 then return {'guessed', now, no_less(wait)} end
 
   local records = slice(KEYS, COUNTERS + #args.groups)
   local words = surprises(args.looks, records)
