@@ -167,8 +167,8 @@ def further(setup: Setup, stored: Stored, effects: Iterable[Effect]) -> None:
     v = stored.verification
     for effect in effects:
         if isinstance(effect, Changed) and effect.attempt.status is AttemptStatus.SENT and stored.watched:
-            paid = _paid(setup, v)
-            if effect.attempt in paid and len(paid) > 1:
+            numbers = {attempt.number for attempt in _paid(setup, v)}
+            if effect.attempt.number in numbers and len(numbers) > 1:
                 _soon(setup, v, Credit(v.created_at, stored.watched, sent=1))
 
 

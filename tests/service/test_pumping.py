@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from channels.contract import ErrorClass, SendError
+from channels.contract import Cost, ErrorClass, Receipt, SendError
 from gateway.core.model import Verification
 from gateway.service import suspicion
 from gateway.service.requests import Denied, Limited, NotPending
@@ -115,10 +115,12 @@ async def insisted(world: World, every: float, resends: int) -> None:
 async def test_a_slow_pump_is_stopped_within_sixty_messages_its_fallback_and_resends_included(
     worlds: Worlds, every: float
 ) -> None:
-    for resends in (0, 4):
+    for resends, cost in ((0, None), (4, None), (4, Cost(7_000, "USD"))):
         world = worlds(policies=whole())
+        for carrier in (world.one, world.two):
+            carrier.scripts = [Receipt(f"{carrier.name}-{number}", cost) for number in range(1_000)]
         await insisted(world, every, resends)
-        assert 30 <= paid(world).total() <= MOST, resends
+        assert 30 <= paid(world).total() <= MOST, (resends, cost)
 
 
 @pytest.mark.parametrize("every", [20.0, 120.0])
