@@ -104,6 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
             *_BODY,
             "no_channel",
             "opted_out",
+            "fraud_suspected",
             "spend_capped",
             "not_found",
             "not_pending",

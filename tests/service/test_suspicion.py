@@ -62,6 +62,53 @@ async def test_what_is_enforced_is_refused_and_the_public_hears_no_reason(worlds
     assert world.metric("otp_refusals_total", rule="fraud") == 1
 
 
+async def blocked_since(world: World) -> Verification:
+    """A verification that began before its prefix was blocked."""
+    first, *_ = [await world.start(phone=f"{FIRST[:-2]}{n}", email="ana@example.org") for n in range(10, 15)]
+    with suppress(Denied):
+        await world.begin(phone=NEXT)
+    await world.settle()
+    return first
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels"),
+    [("monitor", {"voice"}), ("challenge", {"email"}), ("shadow", set()), ("enforce", set())],
+)
+async def test_a_fallback_after_the_block_is_treated_as_a_start_would_be(
+    worlds: Worlds, mode: str, channels: set[str]
+) -> None:
+    world = worlds(policies=policies(mode))
+    first = await blocked_since(world)
+    sent = len(world.sent)
+    await world.after(31)
+    await world.store.watches.told()
+    mine = [message for message in world.sent[sent:] if message.reference.startswith(first.id)]
+    assert {str(message.channel) for message in mine} == channels
+    v = await world.verifications.read("shop", first.id)
+    assert v.exhausted is (mode == "enforce"), "in shadow it looks as ever"
+    barred = [line["mode"] for line in world.logged if line["event"] == "fraud.barred"]
+    assert set(barred) == ({mode} if mode != "monitor" else set())
+
+
+async def test_a_resend_after_the_block_is_refused_or_pretended(worlds: Worlds) -> None:
+    enforcing, shadowing = (worlds(policies=policies(mode)) for mode in ("enforce", "shadow"))
+    for world in (enforcing, shadowing):
+        first = await blocked_since(world)
+        sent = len(world.sent)
+        if world is enforcing:
+            with pytest.raises(Denied) as no:
+                await world.verifications.resend("shop", first.id, "sms")
+            assert (no.value.code, no.value.rule) == ("fraud_suspected", "fraud")
+        else:
+            await world.verifications.resend("shop", first.id, "sms")
+            await world.settle()
+            v = await world.verifications.read("shop", first.id)
+            assert (len(v.attempts), v.current.status) == (2, "sent")
+            assert (await world.check(first, world.code(first))).verdict == "approved", "the code did go out, before"
+        assert len(world.sent) == sent
+
+
 async def test_a_block_is_announced_once_and_names_its_subject_only_as_far_as_it_may(worlds: Worlds) -> None:
     world = worlds(policies=policies())
     await provoke(world)

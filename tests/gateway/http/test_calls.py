@@ -147,6 +147,18 @@ async def test_a_resend_that_a_cap_refuses_answers_as_it_is_documented(valkey: s
     assert (reply.status, reply.code, reply.json["rule"]) == (403, "spend_capped", "spend")
 
 
+async def test_a_resend_that_has_come_to_look_like_abuse_answers_as_it_is_documented(valkey: str) -> None:
+    crowd = {"measure": "adjacent", "per": "prefix", "amount": 2, "near": 0, "mode": "enforce"}
+    policy = {**POLICY, "fraud": {"rules": {"crowd": crowd}}}
+    async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
+        where, _ = [await api.begin(body={"to": {"phone": f"{PHONE[:-1]}{n}"}}) for n in range(2)]
+        refused = await api.post("/v1/verifications", {"to": {"phone": f"{PHONE[:-1]}2"}})
+        reply = await api.post(f"{where}/resend")
+        await world.settle()
+    assert refused.code == "fraud_suspected"
+    assert (reply.status, reply.code, reply.json["rule"]) == (403, "fraud_suspected", "fraud")
+
+
 async def test_a_resend_waits_out_the_cooldown(valkey: str) -> None:
     policy = {**POLICY, "code": {"cooldown": "30s"}}
     async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
