@@ -94,10 +94,9 @@ def paid(world: World) -> Counter[str]:
     return Counter(str(message.channel) for message in world.sent if message.channel in ("sms", "voice"))
 
 
-async def insisted(world: World, every: float, resends: int) -> None:
+async def insisted(world: World, numbers: Iterator[str], every: float, resends: int) -> None:
     """A pump that lets every fallback come, or asks again as often and as soon as it is let, and types nothing."""
     begun: list[Verification] = []
-    numbers = anywhere()
     for number in range(100):
         with suppress(Denied):
             begun.append((await world.begin(phone=next(numbers), ip=f"2001:db8:{number:x}::1")).verification)
@@ -111,15 +110,16 @@ async def insisted(world: World, every: float, resends: int) -> None:
         await world.after(45)
 
 
+@pytest.mark.parametrize("numbers", [anywhere, sequential])
 @pytest.mark.parametrize("every", [20.0, 35.0, 120.0, 280.0])
 async def test_a_slow_pump_is_stopped_within_sixty_messages_its_fallback_and_resends_included(
-    worlds: Worlds, every: float
+    worlds: Worlds, every: float, numbers: Callable[[], Iterator[str]]
 ) -> None:
     for resends, cost in ((0, None), (4, None), (4, Cost(7_000, "USD"))):
         world = worlds(policies=whole())
         for carrier in (world.one, world.two):
             carrier.scripts = [Receipt(f"{carrier.name}-{number}", cost) for number in range(1_000)]
-        await insisted(world, every, resends)
+        await insisted(world, numbers(), every, resends)
         assert 30 <= paid(world).total() <= MOST, (resends, cost)
 
 
@@ -133,14 +133,14 @@ async def test_if_only_its_starts_were_counted_and_judged_it_would_get_twice_as_
     monkeypatch.setattr(suspicion, "since", let)
     monkeypatch.setattr(suspicion, "further", lambda *_: None)
     world = worlds(policies=whole())
-    await insisted(world, every, 4)
+    await insisted(world, anywhere(), every, 4)
     assert paid(world).total() > 1.5 * MOST
 
 
 async def test_a_fast_pump_is_held_at_its_fiftieth_start_and_its_fallback_still_goes_out(worlds: Worlds) -> None:
     """People of a launch whose codes are late are held as well, and wait for their fallback."""
     world = worlds(policies=whole())
-    await insisted(world, 1.0, 0)
+    await insisted(world, anywhere(), 1.0, 0)
     assert set(paid(world)) == {"sms", "voice"}
     assert max(paid(world).values()) <= MOST
 
