@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -137,6 +137,10 @@ class Verification(NamedTuple):
         for name, value in fields.items():
             values[_PLACES[name]] = value
         return Verification._make(values)
+
+    def by(self, may: Callable[[str], bool]) -> Verification:
+        """The same with none but the ways by channels that may be gone. The steps keep their places."""
+        return self._replace(steps=tuple(s if may(s.channel) else s._replace(providers=()) for s in self.steps))
 
     @property
     def current(self) -> Attempt:

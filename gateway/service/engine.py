@@ -136,20 +136,20 @@ class Engine:
     async def _write(
         self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
     ) -> tuple[machine.Turn, Committed | Conflict]:
+        before = stored.verification
         turn, challenged = await self._suspected(stored, event, turn, now, by_person)
         done, result = await self._reserve(stored, turn, now, by_person, reseal)
-        if isinstance(result, Capped) and spending.refused(self._setup, turn[0], result).free:
-            free = self._among(spending.only_free(stored.verification), stored.verification, event, now)
-            if _send_of(free):
-                turn = free
-                done, result = await self._reserve(stored, turn, now, by_person, reseal)
+        goes_on = isinstance(result, Capped) and spending.refused(self._setup, turn[0], result).free
+        if goes_on and (free := self._among(spending.only_free(before), before, event, now)):
+            turn = free
+            done, result = await self._reserve(stored, turn, now, by_person, reseal)
         if isinstance(result, Committed | Conflict):
             return done, result
         refused, reason = self._refusal(turn[0], result, by_person)
         if by_person:
             raise refused
-        other = limiting.elsewhere(stored.verification, event, now, self._setup.pace, turn, result)
-        if other and not challenged:
+        ways = None if challenged else limiting.elsewhere(before, turn[0], result)
+        if ways and (other := self._among(ways, before, event, now)):
             done, result = await self._reserve(stored, other, now, by_person, None)
             if isinstance(result, Committed | Conflict):
                 return done, result
@@ -185,21 +185,22 @@ class Engine:
         if doubt.mode is Mode.SHADOW:
             return (v._replace(shadow=True), effects), False
         if doubt.mode is Mode.CHALLENGE:
-            free = self._among(suspicion.challenged(self._setup, stored.verification), stored.verification, event, now)
-            if _send_of(free):
+            before = stored.verification
+            if free := self._among(suspicion.challenged(self._setup, before), before, event, now):
                 return free, True
         if by_person:
             raise Denied(SUSPECTED.code, SUSPECTED.rule, SUSPECTED.detail)
         return machine.bar(turn, "fraud"), True
 
-    def _among(self, ways: Verification, v: Verification, event: Event, now: int) -> machine.Turn:
-        """The turn that the event makes where only these ways may be gone. The next may go all of them again: a vendor
-        may have named a lower price meanwhile, or the block may have ended."""
+    def _among(self, ways: Verification, v: Verification, event: Event, now: int) -> machine.Turn | None:
+        """The turn that the event makes where only these ways may be gone; None when none of them is left. The next may
+        go all of them again: a vendor may have named a lower price meanwhile, or the block may have ended."""
         try:
             turned, effects = machine.apply(ways, event, now, self._setup.pace)
         except machine.Unreachable:
-            return v, ()
-        return turned._replace(steps=v.steps), effects
+            return None
+        turn = turned._replace(steps=v.steps), effects
+        return turn if _send_of(turn) else None
 
     def _refusal(self, v: Verification, result: StoreLimited | Capped, by_person: bool) -> tuple[Limited | Denied, str]:
         """What a person is told, and what the journal is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from gateway.core import machine
 from gateway.core.model import SendLimit, Verification
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
@@ -45,23 +44,11 @@ def refused(setup: Setup, v: Verification, result: StoreLimited, *, sends_only: 
     return limited(limit, result.wait)
 
 
-def elsewhere(
-    v: Verification,
-    event: machine.Event,
-    now: int,
-    pace: machine.Pace,
-    turn: machine.Turn,
-    result: StoreLimited | Capped,
-) -> machine.Turn | None:
-    """The fallback's turn without the ways to an address whose own limit has refused, and no limit of the first
-    message's: or else whoever uses up a mailbox's limits would take away the call after it. None when none is left."""
-    limit = _limit(turn[0], result, sends_only=True) if isinstance(result, StoreLimited) else None
-    if limit is None or not limit.only:
-        return None
-    steps = tuple(s._replace(providers=()) if limit.counts(s.channel) else s for s in v.steps)
-    turned, effects = machine.apply(v._replace(steps=steps), event, now, pace)
-    found = any(isinstance(effect, machine.Send) for effect in effects)
-    return (turned._replace(steps=v.steps), effects) if found else None
+def elsewhere(v: Verification, turned: Verification, result: StoreLimited | Capped) -> Verification | None:
+    """The verification without the ways to an address whose own limit has refused the turned one, and no limit of the
+    first message's: or else whoever uses up a mailbox's limits would take away the call after it. None when it has."""
+    limit = _limit(turned, result, sends_only=True) if isinstance(result, StoreLimited) else None
+    return v.by(lambda channel: not limit.counts(channel)) if limit and limit.only else None
 
 
 def _limit(v: Verification, result: StoreLimited, *, sends_only: bool) -> SendLimit:

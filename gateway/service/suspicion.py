@@ -20,7 +20,6 @@ from gateway.store.document import Stored
 from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown, Watched
 from gateway.store.watches import Block, Credit
 from policies.model import Decision, Mode, Watch
-from policies.rules.fraud import FraudSettings
 
 _OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is Remedy.NEXT_PROVIDER)
 """Reasons that say nothing of the number."""
@@ -128,38 +127,40 @@ async def since(setup: Setup, stored: Stored, attempt: Attempt) -> Doubt | None:
     """How a further message is to be treated: by the block that a rule has begun since its verification did, or that
     only holds new ones back no longer. None when it may go out. It is a hint: when the store is away, it may."""
     v = stored.verification
-    rules = _rules(setup, v)
-    if v.shadow or not stored.watched or not rules or attempt.channel in rules.free:
+    if v.shadow or not stored.watched or attempt.channel in _free(setup, v):
         return None
     try:
         names = await setup.store.watches.blocked(slot(setup, v.app).shard, [name for name, _ in stored.watched])
     except Unavailable as fault:
-        setup.log.warning("store.failed", operation="blocked", verification=v.id, fault=str(fault))
+        _lost(setup, v.id, fault, "blocked")
         return None
-    standing = [Doubt(rules.rules[name].mode, name) for name in names if name in rules.rules]
+    rules = setup.policies[v.policy].settings.fraud.rules if v.policy in setup.policies else {}
+    standing = [Doubt(rules[name].mode, name) for name in names if name in rules]
     worst = max(standing, key=lambda doubt: doubt.mode.rank, default=None)
     if worst is None or worst.mode is Mode.MONITOR:
         return None
-    _count(setup, worst.mode, [worst.rule])
+    _barred(setup, v, attempt, worst)
+    return worst
+
+
+def _barred(setup: Setup, v: Verification, attempt: Attempt, doubt: Doubt) -> None:
+    _count(setup, doubt.mode, [doubt.rule])
     setup.log.info(
         "fraud.barred",
         verification=v.id,
         app=v.app,
         purpose=v.purpose,
         policy=v.policy,
-        rule=worst.rule,
-        mode=str(worst.mode),
+        rule=doubt.rule,
+        mode=str(doubt.mode),
         channel=attempt.channel,
         country=v.country,
     )
-    return worst
 
 
 def challenged(setup: Setup, v: Verification) -> Verification:
     """The verification with none but the ways that a challenge leaves."""
-    rules = _rules(setup, v)
-    free = rules.free if rules else ()
-    return v._replace(steps=tuple(s if s.channel in free else s._replace(providers=()) for s in v.steps))
+    return v.by(_free(setup, v).__contains__)
 
 
 def further(setup: Setup, stored: Stored, effects: Iterable[Effect]) -> None:
@@ -174,14 +175,14 @@ def further(setup: Setup, stored: Stored, effects: Iterable[Effect]) -> None:
 
 def _paid(setup: Setup, v: Verification) -> list[Attempt]:
     """The messages that a provider took and that somebody may earn from."""
-    rules = _rules(setup, v)
-    free = rules.free if rules else ()
+    free = _free(setup, v)
     return [attempt for attempt in v.attempts if attempt.message_id and attempt.channel not in free]
 
 
-def _rules(setup: Setup, v: Verification) -> FraudSettings | None:
+def _free(setup: Setup, v: Verification) -> frozenset[str]:
+    """The channels that nobody earns from; none where the policy is gone."""
     policy = setup.policies.get(v.policy)
-    return policy.settings.fraud if policy else None
+    return policy.eyes.free if policy else frozenset()
 
 
 def typed(setup: Setup, ended: Stored) -> None:
@@ -226,8 +227,8 @@ async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> 
         _lost(setup, verification, fault)
 
 
-def _lost(setup: Setup, verification: str, fault: Unavailable) -> None:
-    setup.log.warning("store.failed", operation="credit", verification=verification, fault=str(fault))
+def _lost(setup: Setup, verification: str, fault: Unavailable, operation: str = "credit") -> None:
+    setup.log.warning("store.failed", operation=operation, verification=verification, fault=str(fault))
 
 
 class Blocks:

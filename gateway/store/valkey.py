@@ -70,23 +70,6 @@ _SHARED = {
 }
 """What is loaded before a script, after the prelude."""
 
-_TIME_FIRST = (
-    "claim",
-    "read",
-    "suppress",
-    "reply",
-    "sweep",
-    "credit",
-    "blocked",
-    "blocks",
-    "unblock",
-    "feedback",
-    "undo",
-    "vigil",
-)
-_NOW_AT = dict.fromkeys(_TIME_FIRST, 0)
-"""Where the store's time stands in a script's reply, when it does not follow a word at the front."""
-
 _QUICK = 100
 """ms within which an answer tells the time well."""
 
@@ -279,7 +262,8 @@ class Store:
         began = self.elapsed()
         reply = await self._timed(name, self._calls.run(self._scripts[name], keys, pack(args)))
         if name != "answer":
-            self._heard(reply[_NOW_AT.get(name, 1)], began, self.elapsed())
+            now = reply[0] if isinstance(reply[0], int) else reply[1]  # it may follow a word, or a list
+            self._heard(now, began, self.elapsed())
         return cast("list[Any]", reply)
 
     def _heard(self, told: int, asked: float, now: float) -> None:

@@ -6,13 +6,7 @@
 -- typed}, ...)
 local function credit(st, at, item, sent, typed)
   if item == '' then
-    for i = #st.b - 2, 1, -3 do
-      if st.b[i] <= at then
-        st.b[i + 1] = math.max(st.b[i + 1] + sent, st.b[i + 2])
-        st.b[i + 2] = math.min(st.b[i + 2] + typed, st.b[i + 1])
-        return
-      end
-    end
+    recount(st, at, sent, typed)
   elseif sent <= 0 then
     st.e = without(st.e, function(other) return other == item end)
   end

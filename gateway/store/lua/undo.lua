@@ -33,7 +33,7 @@ for i, item in ipairs(args.items) do
   local key = KEYS[args.counters + args.purses + i]
   local st = args.priors[i] > -2 and load(key)
   if st then
-    if item == '' then uncount(st, args.at) else restore(st, item, args.priors[i]) end
+    if item == '' then recount(st, args.at, -1, 0) else restore(st, item, args.priors[i]) end
     save(key, st)
   end
 end

@@ -122,11 +122,12 @@ local function count(w, st)
   return prior
 end
 
--- Take a start out again that was counted at that time.
-local function uncount(st, at)
+-- Of what was counted at that time: so many more messages went out (negative: fewer), and so many had their code typed.
+local function recount(st, at, sent, typed)
   for i = #st.b - 2, 1, -3 do
     if st.b[i] <= at then
-      st.b[i + 1] = math.max(st.b[i + 1] - 1, st.b[i + 2])
+      st.b[i + 1] = math.max(st.b[i + 1] + sent, st.b[i + 2])
+      st.b[i + 2] = math.min(st.b[i + 2] + typed, st.b[i + 1])
       return
     end
   end
