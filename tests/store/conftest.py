@@ -49,6 +49,15 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
     await shelf.client.aclose()
 
 
+@pytest.fixture
+async def apart(clustered: Six) -> AsyncIterator[Shelf]:
+    """In the slots of a cluster, whose steps take several scripts."""
+    shelf = spread(clustered)
+    yield shelf
+    await shelf.store.close()
+    await shelf.client.aclose()
+
+
 def spread(cluster: Six) -> Shelf:
     """A store whose keys lie on all servers of the cluster."""
     return Shelf(cluster.url, timeout=10)

@@ -15,20 +15,13 @@ from gateway.store.link import connect
 from gateway.store.steps import Capped, Change, Committed, Created, Limited, Paid, Spend, Unavailable
 from gateway.store.valkey import Store
 from tests.store.drafts import DAY, HOUR, Shelf, creation
+from tests.store.slots import purse, spent
 
 PRICE = 7_900
 
 
-def purse(shelf: Shelf, name: str, cap: int, shard: int = 9) -> Purse:
-    return Purse(shelf.store.purse_key(shard, name), name, cap, shelf.clock.now + DAY, False)
-
-
 def spend(shelf: Shelf, *purses: Purse, reserve: int = 0, change: int = 0) -> Spend:
     return Spend(purses, shelf.clock.now, reserve, change)
-
-
-async def spent(shelf: Shelf, *purses: Purse) -> list[int]:
-    return [int(await shelf.client.hget(purse.key, "s") or 0) for purse in purses]  # type: ignore[misc] # sync or async
 
 
 async def start(shelf: Shelf, asked: Spend | None, store: Store | None = None) -> object:
