@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.service.inventory import strays
+from tests.service.optouts import ears
 from tests.support.world import World
 
 Worlds = Callable[..., World]
@@ -33,6 +34,12 @@ async def worlds(valkey: str) -> AsyncIterator[Worlds]:
 async def world(worlds: Worlds) -> World:
     """One world with the default policy of the tests."""
     return worlds()
+
+
+@pytest.fixture
+def listening(worlds: Worlds) -> World:
+    """One that hears what people write to a number of its provider's."""
+    return ears(worlds())
 
 
 @pytest.fixture
