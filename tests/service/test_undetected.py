@@ -16,7 +16,7 @@ from gateway.core.model import Verification
 from gateway.service.requests import Denied, Limited
 from gateway.store.steps import Capped, Created, Creation, Paid
 from policies.money import Tariff
-from tests.service.test_pumping import anywhere
+from tests.service.crowds import anywhere
 from tests.support.world import CHANNELS, FakeCarrier, World
 
 Worlds = Callable[..., World]

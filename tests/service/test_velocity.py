@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.model import Verification
 from gateway.service.requests import Denied, Limited
-from tests.service.test_pumping import People, anywhere, preset
+from tests.service.crowds import People, anywhere, preset
 from tests.support.world import EMAIL, World
 
 Worlds = Callable[..., World]
