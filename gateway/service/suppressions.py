@@ -124,14 +124,14 @@ class Suppressions:
         """Send nothing more by these channels; none named: by all that reach the destination. Raises InvalidField."""
         for address, named in _by_address(to, channels):
             key = _record(self._setup, app, address)
-            await self._setup.store.suppress([key], named, reason, life(self._setup, app))
+            await self._setup.store.suppress(key, named, reason, life(self._setup, app))
             self._told("added", named, app=app, reason=reason)
         return await self.search(app, to)
 
     async def lift(self, app: str, to: Destinations, channels: Collection[str] = ()) -> Standing:
         """Send again by these channels; none named: by all that reach the destination. Raises InvalidField."""
         for address, named in _by_address(to, channels):
-            if await self._setup.store.lift([_record(self._setup, app, address)], named):
+            if await self._setup.store.lift(_record(self._setup, app, address), named):
                 self._told("lifted", named, app=app, reason=APP)
         return await self.search(app, to)
 

@@ -169,14 +169,13 @@ class Store:
         """Keep the answer of a start that waited."""
         await self._run("answer", [self._layout.record(idempotency)], {"answer": answer})
 
-    async def suppress(self, keys: Sequence[str], channels: Sequence[str], reason: str, life: int) -> None:
-        """Record opt-outs in all of these records at once; they must be one destination's. `life` in ms, 0 is for
-        ever."""
-        await self._run("suppress", keys, {"channels": list(channels), "reason": reason, "life": life})
+    async def suppress(self, key: str, channels: Sequence[str], reason: str, life: int) -> None:
+        """Write opt-outs into a record. `life` in ms, 0 is for ever."""
+        await self._run("suppress", [key], {"channels": list(channels), "reason": reason, "life": life})
 
-    async def lift(self, keys: Sequence[str], channels: Sequence[str]) -> int:
-        """Take these channels out of all of these records, which must be one destination's. How many stood there."""
-        _, lifted = await self._run("suppress", keys, {"channels": list(channels), "lift": True})
+    async def lift(self, key: str, channels: Sequence[str]) -> int:
+        """Take these channels out of a record. How many stood there."""
+        _, lifted = await self._run("suppress", [key], {"channels": list(channels), "lift": True})
         return int(lifted)
 
     async def reply(self, reply: Reply) -> int:

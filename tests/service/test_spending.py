@@ -349,7 +349,7 @@ async def test_an_opt_out_that_is_seen_at_the_last_moment_gives_the_price_back(w
     world = make(worlds)
     v = await world.start()
     stored, _ = await world.store.read(v.id)
-    await world.store.suppress([stored.verification.opt_outs.phone], ["voice"], "app", 0)
+    await world.store.suppress(stored.verification.opt_outs.phone, ["voice"], "app", 0)
     await world.after(31)
     v = await world.verifications.read("shop", v.id)
     assert [(a.channel, a.held) for a in v.attempts if a.channel == "voice"] == [("voice", 0)]
@@ -361,7 +361,7 @@ async def test_an_opt_out_that_is_seen_at_a_takeover_leaves_what_may_have_gone_o
     begun = await world.begin()
     for task in list(world.engine._tasks):
         task.cancel()
-    await world.store.suppress([begun.verification.opt_outs.phone], ["sms", "voice"], "app", 0)
+    await world.store.suppress(begun.verification.opt_outs.phone, ["sms", "voice"], "app", 0)
     await world.after(16)
     v = await world.verifications.read("shop", begun.verification.id)
     assert (v.attempts[0].status, v.attempts[0].vendor_code, world.sent) == ("failed", "suppressed", [])

@@ -55,7 +55,7 @@ def story(number: int) -> Callable[[Shelf], AsyncIterator[Any]]:
         records = [shelf.store.suppression_key(shard, "o") for shard in shards[:2]]
         lists = [shelf.store.list_key(shard, "l") for shard in shards[:2]]
         await shelf.store.enlist(lists[dice.randint(0, 1)], b"entry", "deny", "test", 0, 10)
-        await shelf.store.suppress([records[dice.randint(0, 1)]], ["sms"], "test", 400_000)
+        await shelf.store.suppress(records[dice.randint(0, 1)], ["sms"], "test", 400_000)
         for _ in range(25):
             shelf.clock.now += dice.choice([0, 1, 20_000, 60_000, 300_000])
             some, those = dice.sample(counters, dice.randint(0, 4)), tuple(dice.sample(purses, dice.randint(0, 3)))

@@ -14,21 +14,21 @@ def key(shelf: Shelf, name: str = "n") -> str:
 
 
 async def test_what_was_added_stands_until_it_is_lifted(shelf: Shelf) -> None:
-    await shelf.store.suppress([key(shelf)], ["sms", "voice"], "reply", ALWAYS)
+    await shelf.store.suppress(key(shelf), ["sms", "voice"], "reply", ALWAYS)
     since = shelf.clock.now
     shelf.clock.now += 4000 * DAY
     assert await shelf.store.suppressions(key(shelf)) == [
         Suppression("sms", "reply", since, None),
         Suppression("voice", "reply", since, None),
     ]
-    assert await shelf.store.lift([key(shelf)], ["sms", "email"]) == 1
+    assert await shelf.store.lift(key(shelf), ["sms", "email"]) == 1
     assert [entry.channel for entry in await shelf.store.suppressions(key(shelf))] == ["voice"]
-    assert await shelf.store.lift([key(shelf)], ["voice"]) == 1
+    assert await shelf.store.lift(key(shelf), ["voice"]) == 1
     assert await shelf.keys() == set(), "an empty record is no record"
 
 
 async def test_an_entry_ends_when_its_life_does_and_not_a_moment_later(shelf: Shelf) -> None:
-    await shelf.store.suppress([key(shelf)], ["sms"], "vendor", HOUR)
+    await shelf.store.suppress(key(shelf), ["sms"], "vendor", HOUR)
     look = Look(key(shelf), ("sms",))
     shelf.clock.now += HOUR - 1
     assert isinstance(await shelf.store.create(creation(looks=(look,))), Suppressed)
@@ -41,33 +41,24 @@ async def test_a_record_is_kept_as_long_as_the_longest_of_its_entries(shelf: She
     async def left() -> int:
         return int(await shelf.client.pttl(key(shelf)))
 
-    await shelf.store.suppress([key(shelf)], ["sms"], "vendor", 2 * HOUR)
-    await shelf.store.suppress([key(shelf)], ["voice"], "vendor", HOUR)
+    await shelf.store.suppress(key(shelf), ["sms"], "vendor", 2 * HOUR)
+    await shelf.store.suppress(key(shelf), ["voice"], "vendor", HOUR)
     assert HOUR < await left() <= 2 * HOUR
-    await shelf.store.suppress([key(shelf)], ["whatsapp"], "reply", ALWAYS)
+    await shelf.store.suppress(key(shelf), ["whatsapp"], "reply", ALWAYS)
     assert await left() == -1
-    await shelf.store.suppress([key(shelf)], ["sms"], "vendor", HOUR)
+    await shelf.store.suppress(key(shelf), ["sms"], "vendor", HOUR)
     assert await left() == -1
 
 
 async def test_the_newest_word_counts(shelf: Shelf) -> None:
-    await shelf.store.suppress([key(shelf)], ["sms"], "vendor", HOUR)
+    await shelf.store.suppress(key(shelf), ["sms"], "vendor", HOUR)
     shelf.clock.now += 5
-    await shelf.store.suppress([key(shelf)], ["sms"], "reply", ALWAYS)
+    await shelf.store.suppress(key(shelf), ["sms"], "reply", ALWAYS)
     assert await shelf.store.suppressions(key(shelf)) == [Suppression("sms", "reply", shelf.clock.now, None)]
 
 
-async def test_several_records_are_written_and_lifted_in_one_step(shelf: Shelf) -> None:
-    both = [key(shelf, "a"), key(shelf, "b")]
-    await shelf.store.suppress(both, ["sms"], "reply", ALWAYS)
-    async with watching(shelf) as commands:
-        await shelf.store.suppress(both, ["sms"], "reply", ALWAYS)
-        assert await shelf.store.lift(both, ["sms"]) == 2
-    assert commands == ["EVALSHA", "EVALSHA"]
-
-
 async def test_a_start_names_the_channels_that_stand_and_writes_nothing(shelf: Shelf) -> None:
-    await shelf.store.suppress([key(shelf)], ["sms", "voice"], "reply", ALWAYS)
+    await shelf.store.suppress(key(shelf), ["sms", "voice"], "reply", ALWAYS)
     before = await shelf.keys()
     looks = (Look(key(shelf), ("whatsapp", "voice", "sms")), Look(key(shelf, "mail"), ("email",)))
     limit = shelf.counter("d", (1, HOUR, False))
@@ -85,7 +76,7 @@ async def test_looking_costs_a_start_no_command(shelf: Shelf) -> None:
 
 
 async def test_a_commit_remembers_one_opt_out_and_says_what_else_stands(shelf: Shelf) -> None:
-    await shelf.store.suppress([key(shelf, "mail")], ["email"], "app", ALWAYS)
+    await shelf.store.suppress(key(shelf, "mail"), ["email"], "app", ALWAYS)
     made = creation()
     await shelf.store.create(made)
     wanted = change(made, 1, shelf.counter("d", (9, HOUR, False)), due=1)
