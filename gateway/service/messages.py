@@ -59,28 +59,31 @@ def _nowhere_else(setup: Setup, stored: Stored, attempt: Attempt, message: Messa
     return all(carrier.refuses(message) for carrier in carriers if carrier)
 
 
+def terms(setup: Setup, name: str, channel: Channel, lifetime: int, **said: str) -> Terms:
+    """The terms in which the app of this name has a code worded that lives for `lifetime` seconds.
+    `said`: locale, purpose, domain and app_hash, as the start has them."""
+    app = setup.apps.get(name)  # none: taken out of the configuration since the verification began
+    return Terms(
+        brand=app.brand if app else name,
+        minutes=max(1, lifetime // 60),
+        max_segments=setup.segments.get(channel, 1),
+        templates=tuple(app.templates.items()) if app else (),
+        **said,
+    )
+
+
 def worded(setup: Setup, stored: Stored, attempt: Attempt, secrets: Secrets) -> Message:
     """The message of one attempt, in words."""
-    v, app = stored.verification, setup.apps.get(stored.verification.app)
+    v, channel = stored.verification, Channel(attempt.channel)
     left = max(1, round((v.expires_at - setup.store.now()) / 1000))
-    channel = Channel(attempt.channel)
-    terms = Terms(
-        brand=app.brand if app else v.app,
-        locale=stored.locale,
-        minutes=max(1, left // 60),
-        purpose=v.purpose,
-        domain=secrets.domain,
-        app_hash=secrets.app_hash,
-        max_segments=setup.segments.get(attempt.channel, 1),
-        templates=tuple(app.templates.items()) if app else (),
-    )
+    said = {"locale": stored.locale, "purpose": v.purpose, "domain": secrets.domain, "app_hash": secrets.app_hash}
     token = setup.keys.token(v.id, attempt.number, attempt.provider)
     callback = f"{setup.callback_base}/callbacks/{attempt.provider}/{token}"
     return Message(
         channel=channel,
         to=secrets.email if channel is Channel.EMAIL else secrets.phone,
         code=secrets.code,
-        wording=word_again(channel, secrets.code, terms, secrets.context or {}),
+        wording=word_again(channel, secrets.code, terms(setup, v.app, channel, left, **said), secrets.context or {}),
         reference=f"{v.id}.{attempt.number}",
         lifetime=left,
         sender=v.steps[attempt.step].sender or None,
