@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 
 @click.group("block")
@@ -36,11 +36,10 @@ def lift(block: str, url: str, key_file: Path, as_json: bool) -> None:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if client.printed(answer, as_json):
-        return
-    for block in answer["blocks"]:
-        again = f", {block['repeated']} times in a row" if block["repeated"] > 1 else ""
-        what = f"{block['per']} {block['subject']}" if block["subject"] != block["per"] else block["per"]
-        click.echo(f"{block['id']}  {what}  {block['rule']}, until {block['expires_at']}{again}")
-    if not answer["blocks"]:
-        click.echo("Nothing is blocked.", err=True)
+    options.shown(answer, map(_line, answer["blocks"]), as_json, "Nothing is blocked.")
+
+
+def _line(block: Mapping[str, Any]) -> str:
+    again = f", {block['repeated']} times in a row" if block["repeated"] > 1 else ""
+    what = f"{block['per']} {block['subject']}" if block["subject"] != block["per"] else block["per"]
+    return f"{block['id']}  {what}  {block['rule']}, until {block['expires_at']}{again}"

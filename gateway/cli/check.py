@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 
 @click.command("check")
@@ -18,8 +18,7 @@ def command(verification: str, code: str, url: str, key_file: Path, as_json: boo
     """Try CODE for VERIFICATION, the id that `send` printed. Ends with 0 only when the code is right."""
     answer = client.call(url, key_file, f"/v1/verifications/{quote(verification, safe='')}/check", {"code": code})
     approved = answer["approved"]
-    if not client.printed(answer, as_json):
-        left = f", {answer['checks_left']} checks left" if answer["verdict"] == "wrong" else ""
-        click.echo(click.style(answer["verdict"], fg="green" if approved else "red") + left)
+    left = f", {answer['checks_left']} checks left" if answer["verdict"] == "wrong" else ""
+    options.shown(answer, [click.style(answer["verdict"], fg="green" if approved else "red") + left], as_json)
     if not approved:
         raise click.exceptions.Exit(1)

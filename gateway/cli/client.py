@@ -1,4 +1,4 @@
-"""Talks to a running gateway for the commands `send` and `check`, as any app would."""
+"""Talks to a running gateway for the commands that ask it something, as any app would."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from gateway.cli import options
 
 _TIMEOUT = 45.0  # seconds; a start may be held for 30
 
@@ -43,8 +45,7 @@ def where(command: F) -> F:
         show_default=True,
         help="The file that holds the API key, unless OTP_GATEWAY_API_KEY has it.",
     )
-    plain = click.option("--json", "as_json", is_flag=True, help="Print the answer as it came.")
-    return url(key(plain(command)))
+    return url(key(options.as_json(command)))
 
 
 def call(
@@ -74,13 +75,6 @@ def call(
     except OSError as fault:
         reason = getattr(fault, "reason", fault)
         raise click.ClickException(f"no gateway answers at {url}: {reason}. Start it, or name another --url.") from None
-
-
-def printed(answer: Mapping[str, Any], as_json: bool) -> bool:
-    """Whether the answer was asked for as it came, and has been printed so."""
-    if as_json:
-        click.echo(json.dumps(answer, indent=2))
-    return as_json
 
 
 def destination(to: str) -> dict[str, str]:

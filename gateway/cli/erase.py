@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 
 @click.command("erase")
@@ -16,8 +16,7 @@ def command(to: str, url: str, key_file: Path, as_json: bool) -> None:
     """Erase what is kept of TO, a phone number or an email address, for the app of the API key. Opt-outs and counters
     stay: they are keyed hashes that protect the person."""
     answer = client.call(url, key_file, "/v1/erase", {"to": client.destination(to)})
-    if client.printed(answer, as_json):
-        return
     count, ended = answer["verifications"], answer["ended"]
     pending = f", {ended} of them pending" if ended else ""
-    click.echo(f"erased {count} {'verification' if count == 1 else 'verifications'}{pending}")
+    said = f"erased {count} {'verification' if count == 1 else 'verifications'}{pending}"
+    options.shown(answer, [said], as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -31,7 +30,7 @@ T = TypeVar("T")
 @click.option("--at", type=click.DateTime(("%Y-%m-%dT%H:%M:%SZ",)), help="When, in UTC. Left out: now.")
 @click.option("--locale", default="", help="The language that was asked for.")
 @options.config_file
-@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+@options.as_json
 def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> None:
     """Say what would become of a start: every rule with what it read and decided, the limits that would be counted, the
     code, and the steps with their providers. Ends with 0 when it would be sent and with 1 when it would be refused."""
@@ -42,11 +41,7 @@ def command(config_file: Path, app: str | None, as_json: bool, **asked: Any) -> 
     policy = settings.policy(question.app, question.purpose)
     told = _told(question, decide(policy, question), settings.tariff.currency)
     told["context"] = list(policy.settings.context.require)
-    if as_json:
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
-    else:
-        for line in _page(told):
-            click.echo(line)
+    options.shown(told, _page(told), as_json)
     if told["refused"]:
         raise click.exceptions.Exit(1)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 
 @click.group("list")
@@ -57,10 +57,10 @@ def _seconds(text: str) -> int:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if client.printed(answer, as_json):
-        return
-    for said in answer["entries"]:
-        until = f"until {said['expires_at']}" if said["expires_at"] else "until it is removed"
-        click.echo(f"{said['list']:<5} {said['entry']} since {said['since']}, {until} ({said['reason']})")
-    if not answer["entries"]:
-        click.echo(f"{answer['entry']} is on no list of this app.", err=True)
+    nothing = f"{answer['entry']} is on no list of this app."
+    options.shown(answer, map(_line, answer["entries"]), as_json, nothing)
+
+
+def _line(said: Mapping[str, Any]) -> str:
+    until = f"until {said['expires_at']}" if said["expires_at"] else "until it is removed"
+    return f"{said['list']:<5} {said['entry']} since {said['since']}, {until} ({said['reason']})"

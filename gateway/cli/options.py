@@ -1,9 +1,11 @@
-"""Options that several commands have."""
+"""Options that several commands have, and how a command prints what it found."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,6 +23,21 @@ config_file = click.option(
     show_envvar=True,
     help="The configuration file.",
 )
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+
+
+def shown(found: Mapping[str, Any], lines: Iterable[str], as_json: bool, otherwise: str = "") -> None:
+    """Print what was found: all of it for programs, or the lines for people, who are told `otherwise` where there are
+    none."""
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    page = list(lines)
+    for line in page:
+        click.echo(line)
+    if not page and otherwise:
+        click.echo(otherwise, err=True)
 
 
 def app(settings: Settings, name: str | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 
 @click.command("send")
@@ -35,9 +35,9 @@ def command(
     if locale:
         body["locale"] = locale
     answer = client.call(url, key_file, "/v1/verifications", body, {"Prefer": f"wait={wait}"})
-    if client.printed(answer, as_json):
+    options.shown(answer, [answer["id"]], as_json)
+    if as_json:
         return
-    click.echo(answer["id"])
     for attempt in answer["attempts"]:
         reason = f" ({attempt['reason']})" if attempt["reason"] else ""
         click.echo(f"  {attempt['channel']} by {attempt['provider']}: {attempt['status']}{reason}", err=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli import client
+from gateway.cli import client, options
 
 _channels = click.option("--channel", "channels", multiple=True, help="Only this channel; may be repeated.")
 
@@ -58,10 +58,9 @@ def _body(to: str, channels: tuple[str, ...]) -> dict[str, object]:
 
 
 def _tell(answer: Mapping[str, Any], as_json: bool) -> None:
-    if client.printed(answer, as_json):
-        return
-    for entry in answer["suppressions"]:
-        until = f"until {entry['expires_at']}" if entry["expires_at"] else "until it is lifted"
-        click.echo(f"{entry['channel']:<9} since {entry['since']}, {until} ({entry['reason']})")
-    if not answer["suppressions"]:
-        click.echo("No opt-out is known.", err=True)
+    options.shown(answer, map(_line, answer["suppressions"]), as_json, "No opt-out is known.")
+
+
+def _line(entry: Mapping[str, Any]) -> str:
+    until = f"until {entry['expires_at']}" if entry["expires_at"] else "until it is lifted"
+    return f"{entry['channel']:<9} since {entry['since']}, {until} ({entry['reason']})"

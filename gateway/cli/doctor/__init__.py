@@ -6,7 +6,6 @@ Nothing is sent, unless --send-to names somebody.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--send-to", metavar="NUMBER_OR_EMAIL", help="Also send one real test message, by each PROVIDER named.")
 @click.option("--channel", help="The channel of the test message. Left out: the first that the provider has.")
 @options.config_file
-@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+@options.as_json
 def command(
     providers: tuple[str, ...], send_to: str | None, channel: str | None, config_file: Path, as_json: bool
 ) -> None:
@@ -38,11 +37,7 @@ def command(
     names = _named(settings, providers)
     trial = _trial(settings, providers, send_to, channel)
     found = asyncio.run(examined(settings, names, whole=not providers, trial=trial))
-    if as_json:
-        click.echo(json.dumps(page.told(found), indent=2, ensure_ascii=False))
-    else:
-        for line in page.lines(found):
-            click.echo(line)
+    options.shown(page.told(found), page.lines(found), as_json)
     if faulty(found):
         raise click.exceptions.Exit(1)
 

@@ -38,7 +38,7 @@ _ROWS = 20
 )
 @click.option("--with", "changed", required=True, type=click.Path(path_type=Path), help="The changed configuration.")
 @options.config_file
-@click.option("--json", "as_json", is_flag=True, help="Print it for programs.")
+@options.as_json
 def command(files: tuple[Path, ...], changed: Path, config_file: Path, as_json: bool) -> None:
     """Ask recorded questions again: of the present configuration and of a changed one, each with counters of its own
     that begin empty, in the time of the record. Nothing is sent. Ends with 0 whatever would change."""
@@ -54,12 +54,8 @@ def command(files: tuple[Path, ...], changed: Path, config_file: Path, as_json: 
     if not replay.found.starts:
         raise click.ClickException(f"no start was found in {', '.join(map(str, files))}. {unread}".strip())
     told = _told(replay.found, unread.lines, (before.tariff.currency, after.tariff.currency))
-    if as_json:
-        click.echo(json.dumps(told, indent=2))
-        return
-    for line in _page(told):
-        click.echo(line)
-    if unread.lines:
+    options.shown(told, _page(told), as_json)
+    if unread.lines and not as_json:
         click.echo(f"{click.style('warning:', fg='yellow')} {unread}", err=True)
 
 
