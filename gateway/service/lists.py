@@ -2,6 +2,8 @@
 
 A number's or mailbox's own entry stands in the slot of its verifications. An entry that covers many stands in every
 slot, so that a start finds all that cover its destination in one record, in the step that creates it.
+
+Most records are never written. So a start names no entries, until the store says that there is a record after all.
 """
 
 from __future__ import annotations
@@ -9,21 +11,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gateway.core.keys import SHARDS
 from gateway.service.requests import Destinations, InvalidField
-from gateway.service.setup import Setup
 from gateway.store.steps import Full, ListEntry, ListLook
 from policies import entries
 from policies.entries import Entry
 from policies.model import Email, Listed, Phone, Word
+
+if TYPE_CHECKING:
+    from gateway.service.setup import Setup
 
 T = TypeVar("T")
 
 MOST = 10_000
 """Entries of an app in one slot: 64 times as many numbers, and as many entries that cover more than one. Larger lists
 belong in a file."""
+_HOUR = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +40,38 @@ class Standing:
     found: tuple[tuple[Entry, ListEntry], ...]  # the most special first
 
 
+class Filled:
+    """The records of lists that this process has found to be there. It looks again after an hour."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, int] = {}  # by key, of which an app has one in each slot; ms
+
+    def found(self, key: str, now: int) -> None:
+        self._until[key] = now + _HOUR
+
+    def known(self, key: str, now: int) -> bool:
+        return now < self._until.get(key, 0)
+
+
 def looks(setup: Setup, app: str, to: Destinations, listed: Listed) -> tuple[ListLook, ...]:
     """What the store has to look at before a verification may begin, if the list is taken to say `listed`."""
-    return tuple(
-        ListLook(_record(setup, app, _shard(setup, address)), _entries(setup, app, address), word)
-        for address, word in ((to.phone, listed.phone), (to.email, listed.email))
-        if address
-    )
+    now, found = setup.store.now(), []
+    for address, word in ((to.phone, listed.phone), (to.email, listed.email)):
+        if address:
+            key = _record(setup, app, _shard(setup, address))
+            entries = _entries(setup, app, address) if setup.filled.known(key, now) else ()
+            found.append(ListLook(key, entries, word))
+    return tuple(found)
+
+
+def _given(to: Destinations) -> list[Phone | Email]:
+    return [address for address in (to.phone, to.email) if address]
+
+
+def heard(setup: Setup, app: str, to: Destinations) -> None:
+    """The store says that there is a record of a list where none was known to be."""
+    for address in _given(to):
+        setup.filled.found(_record(setup, app, _shard(setup, address)), setup.store.now())
 
 
 def _entries(setup: Setup, app: str, address: Phone | Email) -> tuple[bytes, ...]:
@@ -60,7 +90,10 @@ def told(to: Destinations, words: tuple[Word, ...]) -> Listed:
 
 async def words(setup: Setup, app: str, to: Destinations) -> Listed:
     """What the list says, asked outside of a start. Raises store.steps.Unavailable."""
-    found = [await setup.store.listed(look.key, look.entries) for look in looks(setup, app, to, Listed())]
+    found = [
+        await setup.store.listed(_record(setup, app, _shard(setup, address)), _entries(setup, app, address))
+        for address in _given(to)
+    ]
     return told(to, tuple(each[0].word if each else "" for each in found))
 
 

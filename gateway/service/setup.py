@@ -10,6 +10,7 @@ from channels.contract import Answer, Callback, Cost, Message, Outcome, Receipt
 from gateway.core.keys import Keyring
 from gateway.core.machine import Pace
 from gateway.guard.judge import Judge
+from gateway.service.lists import Filled
 from gateway.service.switches import Switches
 from gateway.service.traffic import Record
 from gateway.service.vigilance import FailedChecks, Vigilance
@@ -143,6 +144,7 @@ class Setup:
     judge: Judge = field(default_factory=Judge)
     switches: Switches = field(default_factory=Switches)
     vigilance: Vigilance = field(default_factory=Vigilance)
+    filled: Filled = field(default_factory=Filled)
     mail: Callable[[str], Awaitable[MailWord]] = nobody_asks  # whether a domain takes mail
     test_codes: Mapping[str, str] = field(default_factory=dict, repr=False)  # by number or mailbox; none in production
     tariff: Tariff = field(default_factory=Tariff)  # what the policies were compiled with

@@ -53,6 +53,7 @@ from gateway.store.steps import (
     Idempotency,
     Mismatch,
     Misshapen,
+    Overlooked,
     Replayed,
     Running,
     Started,
@@ -115,11 +116,16 @@ class Verifications:
     def _policy(self, question: Question) -> Policy:
         return self._setup.policies[self._setup.apps[question.app].policy(question.purpose)]
 
-    def _knowing(self, question: Question, found: Suppressed | Words | Capped | Doubt, to: Destinations) -> Question:
+    def _knowing(
+        self, question: Question, found: Suppressed | Words | Overlooked | Capped | Doubt, to: Destinations
+    ) -> Question:
         if isinstance(found, Capped):
             return question._replace(only_free=True)  # which no cap refuses
         if isinstance(found, Doubt):
             return question._replace(suspected=found.mode, suspected_by=found.rule)
+        if isinstance(found, Overlooked):
+            lists.heard(self._setup, question.app, to)
+            return question
         if isinstance(found, Words):
             return question._replace(listed=lists.told(to, found.words))
         suppressions.left_out(self._setup, found.channels, app=question.app, purpose=question.purpose)
@@ -136,7 +142,7 @@ class Verifications:
 
     async def _tried(
         self, request: Start, question: Question, to: Destinations
-    ) -> Begun | Suppressed | Words | Capped | Doubt:
+    ) -> Begun | Suppressed | Words | Overlooked | Capped | Doubt:
         setup = self._setup
         policy = self._policy(question)
         decision = ordering.available(setup, decide(policy, question))
@@ -153,7 +159,7 @@ class Verifications:
                 return self._begun(request, draft, result, since)
             case Replayed():
                 return await self._replay(result)
-            case Suppressed() | Words():
+            case Suppressed() | Words() | Overlooked():
                 return result
             case Capped():
                 return self._capped(question, draft, result)

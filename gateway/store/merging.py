@@ -8,7 +8,7 @@ from gateway.store.portions import Portion
 from gateway.store.reservations import Refused
 from gateway.store.steps import ListLook, Paid, Spend
 
-_ORDER = tuple(b"missing conflict blocked guessed listed suppressed suspected capped limited".split())
+_ORDER = tuple(b"missing conflict blocked guessed overlooked listed suppressed suspected capped limited".split())
 """What one script looks at first is what it refuses for."""
 
 

@@ -17,6 +17,7 @@ from gateway.store.steps import (
     Limited,
     Mismatch,
     Misshapen,
+    Overlooked,
     Paid,
     Replayed,
     Running,
@@ -48,13 +49,15 @@ def created(reply: list[Any]) -> Started:
     return _known(reply)
 
 
-def _known(reply: list[Any]) -> Suppressed | Words | Suspected:
+def _known(reply: list[Any]) -> Suppressed | Words | Overlooked | Suspected:
     """What the store knows that the policy must be asked again with. Raises Running, Blocked and Mismatch."""
     match reply:
         case [b"suppressed", now, channels]:
             return Suppressed(now, named(channels))
         case [b"listed", now, words]:
             return Words(now, cast("tuple[Word, ...]", named(words)))
+        case [b"overlooked", now]:
+            return Overlooked(now)
         case [b"suspected", now, watch, news]:
             return Suspected(now, watch, _fired(news))
     raise _unstarted(reply)

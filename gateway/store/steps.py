@@ -81,7 +81,7 @@ class ListLook(NamedTuple):
     """What a record of a list is taken to say of one destination, by the entries that cover it."""
 
     key: str
-    entries: tuple[bytes, ...]  # hashes, of the most special entry first
+    entries: tuple[bytes, ...]  # hashes, of the most special entry first; () takes it that there is no such record
     word: Word
 
     def packed(self) -> dict[str, object]:
@@ -192,6 +192,13 @@ class Words:
     words: tuple[Word, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Overlooked:
+    """Not created, since there is a record that was taken not to be there: to be asked again with the entries."""
+
+    now: int
+
+
 class Full(Exception):
     """A record has no room for another entry."""
 
@@ -299,7 +306,7 @@ class Replayed:
     answer: bytes
 
 
-Started = Created | Limited | Guessed | Replayed | Suppressed | Words | Capped | Suspected
+Started = Created | Limited | Guessed | Replayed | Suppressed | Words | Overlooked | Capped | Suspected
 """What becomes of a start."""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.service import lists as listing
 from gateway.service.requests import Denied, InvalidField, understood
+from gateway.store.link import Script
 from gateway.store.steps import Full, Unavailable
 from policies.model import Listed
 from tests.service.conftest import Worlds
@@ -100,12 +101,46 @@ async def test_who_is_on_no_list_costs_one_round_trip_and_who_is_costs_two(
         calls.append(creation)
         return await create(creation)
 
+    async def trips() -> int:
+        calls.clear()
+        await world.begin()
+        return len(calls)
+
     monkeypatch.setattr(world.store, "create", counted)
-    await world.begin()
-    assert len(calls) == 1
+    assert await trips() == 1
     await allow(world, "+1415*")
-    await world.begin()
-    assert len(calls) == 3
+    assert [await trips() for _ in range(3)] == [3, 2, 2]  # the first hears that there is a list
+    world.clock.forward(3600)
+    assert [await trips() for _ in range(2)] == [3, 2]
+    await world.lists.remove("shop", "+1415*")
+    assert await trips() == 1
+
+
+async def test_entries_are_named_only_where_there_is_a_list(world: World) -> None:
+    def named(number: str) -> list[bool]:
+        to = understood(number, None)
+        return [bool(look.entries) for look in listing.looks(world.setup, "shop", to, Listed())]
+
+    assert named(PHONE) == [False]
+    await deny(world, PHONE)
+    assert await refused(world) == BLOCKED
+    assert named(PHONE) == [True]
+    elsewhere = next(n for n in (f"+1415555{x:04d}" for x in range(200)) if shard(world, n) != shard(world, PHONE))
+    assert named(elsewhere) == [False]
+
+
+def shard(world: World, number: str) -> int:
+    return world.keys.shard(number)
+
+
+async def test_a_script_that_does_not_ask_for_the_entries_lets_everybody_through(world: World) -> None:
+    """The planted bug: entries are left out, and nobody looks whether there is a list."""
+    right = "if overlooked(args.looks, records) then"
+    source = world.store._scripts["create"].source
+    assert right in source
+    world.store._scripts["create"] = Script.of(source.replace(right, "if false then"))
+    await deny(world, PHONE)
+    assert await refused(world) is None
 
 
 async def test_a_denial_stands_in_the_way_of_every_start_that_creates_after_it(world: World) -> None:
@@ -250,6 +285,7 @@ async def test_what_is_no_entry_is_refused_with_what_to_write(world: World) -> N
 
 async def test_a_start_with_two_addresses_looks_at_both(world: World) -> None:
     to = understood(PHONE, EMAIL)
+    listing.heard(world.setup, "shop", to)
     looks = listing.looks(world.setup, "shop", to, Listed(email="deny"))
     assert [look.word for look in looks] == ["", "deny"]
     assert [len(look.entries) for look in looks] == [12, 2]

@@ -191,13 +191,20 @@ local function suppressed(looks, keys)
   return standing
 end
 
+-- Whether there is a list that nobody was looked for in, since it was taken to be empty.
+local function overlooked(looks, keys)
+  for i, look in ipairs(looks) do
+    if look.entries and #look.entries == 0 and redis.call('EXISTS', keys[i]) == 1 then return true end
+  end
+end
+
 -- What each list says, by the first of its entries that stands; nil when all say what they are taken to say.
 local function surprises(looks, keys)
   local words, other = {}, false
   for i, look in ipairs(looks) do
     if look.entries then
-      local word = ''
-      for _, packed in ipairs(redis.call('HMGET', keys[i], unpack(look.entries))) do
+      local word, found = '', #look.entries > 0 and redis.call('HMGET', keys[i], unpack(look.entries)) or {}
+      for _, packed in ipairs(found) do
         local entry = holds(packed)
         if entry then word = entry[4] break end
       end

@@ -6,7 +6,7 @@
 -- if there are watches, the index of blocks and one state for each watch.
 -- args: doc (fields of a document; none in another slot than the verification's), groups, looks (for each record of
 --       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
---       word = what it is taken to say}), spend (or none: the first message is free), watches,
+--       none where the record is taken not to be there, word = what it is taken to say}), spend (or none: the first message is free), watches,
 --       names (of the watches' states), block (1: while the app's checks are blocked), apart (the keys lie in
 --       several slots), look (nothing is to be reserved)
 local COUNTERS = 8
@@ -26,6 +26,7 @@ local function take()
   if wait > 0 then return {'guessed', now, no_less(wait)} end
 
   local records = slice(KEYS, COUNTERS + #args.groups)
+  if overlooked(args.looks, records) then return {'overlooked', now} end
   local words = surprises(args.looks, records)
   if words then return {'listed', now, words} end
 
