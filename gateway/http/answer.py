@@ -18,3 +18,13 @@ class Answer(Response):
         self.body = content
         self.background = None
         self.raw_headers = [*told, (b"content-length", b"%d" % len(content)), (b"content-type", _JSON)]
+
+
+class Nothing(Answer):
+    """An answer that says all that it says by its status: a 204, mostly, which has no length (RFC 9110 §8.6)."""
+
+    def __init__(self, status: int = 204) -> None:
+        self.status_code = status
+        self.body = b""
+        self.background = None
+        self.raw_headers = [] if status == 204 else [(b"content-length", b"0")]

@@ -24,7 +24,7 @@ from gateway.http.suppressions import Suppressions
 from gateway.http.surface import Surface
 
 
-def routes(surface: Surface, native: Native) -> list[Route]:
+def routes(surface: Surface, native: Native, callbacks: Callbacks) -> list[Route]:
     """Every route of this surface."""
     page = Page(surface.simulator).routes() if surface.simulator else []
     return [
@@ -33,7 +33,7 @@ def routes(surface: Surface, native: Native) -> list[Route]:
         *Lists(surface).routes(),
         *Erasure(surface).routes(),
         *Blocks(surface).routes(),
-        *Callbacks(surface).routes(),
+        *callbacks.routes(),
         *Probes(surface).routes(),
         *Document(surface.version).routes(),
         *page,
@@ -42,8 +42,8 @@ def routes(surface: Surface, native: Native) -> list[Route]:
 
 def application(surface: Surface, more: Sequence[Route] = ()) -> ASGIApp:
     """The ASGI application. `more` are the routes of other surfaces, under the same middleware and exceptions."""
-    native = Native(surface)
-    every = [*routes(surface, native), *more]
+    native, callbacks = Native(surface), Callbacks(surface)
+    every = [*routes(surface, native, callbacks), *more]
     templates = {route.endpoint: route.path for route in every}
     app = Starlette(
         routes=every,
@@ -51,4 +51,4 @@ def application(surface: Surface, more: Sequence[Route] = ()) -> ASGIApp:
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False  # a redirect is built from the Host header
-    return Direct(app, native.start, native.check, surface)
+    return Direct(app, native.start, native.check, callbacks.take, surface)

@@ -10,6 +10,8 @@ from starlette.routing import Route
 
 from channels.contract import Callback
 from gateway.http import body
+from gateway.http.answer import Nothing
+from gateway.http.direct import REPORTS
 from gateway.http.surface import Surface
 
 
@@ -21,7 +23,7 @@ class Callbacks:
 
     def routes(self) -> list[Route]:
         """One address, by POST and by GET: some vendors fetch a call's words by GET."""
-        route = Route("/callbacks/{provider}/{token}", self.take, methods=["GET", "POST"])
+        route = Route(REPORTS, self.take, methods=["GET", "POST"])
         route.methods = {"GET", "POST"}  # the router adds HEAD to GET, and a HEAD would be taken for a report
         return [route]
 
@@ -31,17 +33,20 @@ class Callbacks:
         answer = await self._surface.reports.take(
             path["provider"], path["token"], _callback(request, self._surface, raw)
         )
-        return Response(answer.body, answer.status, media_type=answer.media_type if answer.body else None)
+        if not answer.body:
+            return Nothing(answer.status)
+        return Response(answer.body, answer.status, media_type=answer.media_type)
 
 
 def _callback(request: Request, surface: Surface, raw: bytes) -> Callback:
     """The address is the public one that we gave out: a Host header is the caller's word, and signatures cover it."""
-    query = request.scope["query_string"].decode("latin-1")
-    path = request.scope.get("raw_path", request.scope["path"].encode()).decode("latin-1")
+    scope = request.scope
+    query = str(scope["query_string"], "latin-1")
+    path = str(scope.get("raw_path") or scope["path"].encode(), "latin-1")
     return Callback(
-        method=request.method,
+        method=scope["method"],
         url=surface.public_url + path + (f"?{query}" if query else ""),
-        headers={name.lower(): value for name, value in request.headers.items()},
+        headers={str(name, "latin-1"): str(value, "latin-1") for name, value in scope["headers"]},  # ASGI: lower case
         body=raw,
-        query=tuple(parse_qsl(query, keep_blank_values=True)),
+        query=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
     )

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from channels.contract import ErrorClass
 from gateway.core.model import AttemptStatus, Status, Verdict
 from gateway.http.api import routes
+from gateway.http.callbacks import Callbacks
 from gateway.http.headers import wait
 from gateway.http.native import Native
 from gateway.http.openapi import document, sample
@@ -32,7 +33,7 @@ DOCUMENT = document("1.2.3")
 async def test_every_route_is_an_operation_and_every_operation_a_route(api: Api) -> None:
     served = {
         (method, route.path)
-        for route in routes(api.surface, Native(api.surface))
+        for route in routes(api.surface, Native(api.surface), Callbacks(api.surface))
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert served == {(operation.method, operation.path) for operation in OPERATIONS}

@@ -60,7 +60,7 @@ async def serving(
         await PlainTextResponse("elsewhere")(scope, receive, send)
 
     surface: Any = SimpleNamespace(room=room, metrics=Metrics(CollectorRegistry(), Labels(), "1"), log=get_logger())
-    app = Direct(elsewhere, endpoint, check, surface)
+    app = Direct(elsewhere, endpoint, check, check, surface)
     door = Door(room, lambda: seen.append(503))
     http: Any = partial(Bounded, most=most, door=door)
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)

@@ -18,7 +18,7 @@ from structlog import get_logger
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.http import whole
-from gateway.http.answer import Answer
+from gateway.http.answer import Answer, Nothing
 from gateway.http.direct import Direct
 from gateway.http.room import Room
 from gateway.http.whole import Whole
@@ -28,6 +28,7 @@ from tests.gateway.http.test_doors import post, until
 
 OWN = re.compile(rb"(date|request-id): [^\r]*\r\n")
 START, CHECK = post("/v1/verifications"), post("/v1/verifications/ver_x/check")
+REPORT, OTHER_REPORT = post("/callbacks/own/t0ken"), post("/callbacks/own/again")
 LAST = post("/v1/verifications", b"{}", b"Connection: close")
 
 
@@ -39,6 +40,10 @@ async def check(_: Request) -> Response:
     return PlainTextResponse("no answer of ours, so sent as uvicorn does it")
 
 
+async def report(request: Request) -> Response:
+    return Nothing(204 if request.path_params["token"] == "t0ken" else 200)
+
+
 async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("elsewhere")(scope, receive, send)
 
@@ -48,7 +53,7 @@ async def said(http: type[HttpToolsProtocol], *requests: bytes, within: float = 
     surface: Any = SimpleNamespace(
         room=Room(10), metrics=Metrics(CollectorRegistry(), Labels(), "1"), log=get_logger(), trusted_proxies=()
     )
-    app = Direct(elsewhere, start, check, surface)
+    app = Direct(elsewhere, start, check, report, surface)
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(config)
@@ -66,7 +71,9 @@ async def said(http: type[HttpToolsProtocol], *requests: bytes, within: float = 
 
 
 @pytest.mark.parametrize(
-    "requests", [(LAST,), (START, LAST), (START, CHECK, START, LAST)], ids=["one", "two", "four in a row"]
+    "requests",
+    [(LAST,), (START, LAST), (START, CHECK, START, LAST), (REPORT, OTHER_REPORT, LAST)],
+    ids=["one", "two", "four in a row", "without a body"],
 )
 async def test_an_answer_in_one_piece_is_what_uvicorn_would_have_sent(requests: tuple[bytes, ...]) -> None:
     ours, theirs = [OWN.sub(b"", await said(http, *requests)) for http in (Whole, HttpToolsProtocol)]
