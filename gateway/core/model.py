@@ -152,11 +152,9 @@ class Verification(NamedTuple):
         return self.status is Status.PENDING
 
     @property
-    def went_to_both(self) -> bool:
-        """Whether messages went to the number and to the mailbox, so that nobody knows where the code was read. What no
-        vendor took went nowhere."""
-        went = [a.channel for a in self.attempts if a.status is not AttemptStatus.FAILED or a.message_id]
-        return Channel.EMAIL in went and any(channel != Channel.EMAIL for channel in went)
+    def zone(self) -> str:
+        """The first digit of the number's calling code: one of the nine world zones of E.164."""
+        return self.phone[1:2]
 
     @property
     def checks_left(self) -> int:
@@ -164,3 +162,29 @@ class Verification(NamedTuple):
 
 
 _PLACES = {name: place for place, name in enumerate(Verification._fields)}
+
+
+class End(NamedTuple):
+    """A verification that a check has ended, as far as its end is told of: what a Verification says by these names."""
+
+    id: str
+    app: str
+    status: Status
+    purpose: str
+    policy: str
+    zone: str
+    country: str
+    attempts: tuple[Attempt, ...]
+    created_at: int
+    ended_at: int
+    shadow: bool
+    watched: tuple[tuple[str, str | int], ...] = ()  # what its approval is told to: names of watches, and items
+
+
+def went_to_both(attempts: tuple[Attempt, ...]) -> bool:
+    """Whether messages went to the number and to the mailbox, so that nobody knows where the code was read. What no
+    vendor took went nowhere."""
+    if len(attempts) < 2:
+        return False
+    went = [a.channel for a in attempts if a.status is not AttemptStatus.FAILED or a.message_id]
+    return Channel.EMAIL in went and any(channel != Channel.EMAIL for channel in went)

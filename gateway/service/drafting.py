@@ -15,7 +15,7 @@ from gateway.service.planning import Plan, Plans, elsewhere
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.body import pack_body, pack_messages
-from gateway.store.document import Secrets, Stored, pack, pack_secrets
+from gateway.store.document import Secrets, Stored, pack, pack_ending, pack_secrets
 from gateway.store.steps import Counter, Creation, Idempotency, Try, Watched
 from policies.model import Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
@@ -66,6 +66,7 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
             "m": v.checks_max,
             "h": sealed,
             "b": pack_body(v, locale),
+            "E": pack_ending(v.purpose, v.policy, v.zone, v.country),
             "t": pack_messages(v),
             "j": record.started(v, ordering.told(decision)),
         },

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from channels.contract import PROVIDER_FAULTS, REMEDIES, Channel, Cost, ErrorClass, Remedy
-from gateway.core.model import Attempt, AttemptStatus, Status, Verification
-from gateway.guard.circuits import zone_of
+from gateway.core.model import Attempt, AttemptStatus, End, Status, Verification
 from gateway.guard.judge import Way
 from gateway.service.setup import Setup
+
+# Each look at a member through its class is a call in Python 3.11, and these are looked at for each end.
+_EMAIL = Channel.EMAIL
+_QUEUED, _SENT, _FAILED = AttemptStatus.QUEUED, AttemptStatus.SENT, AttemptStatus.FAILED
+_APPROVED = Status.APPROVED
+_SAYS_NOTHING = (Status.PENDING, Status.CANCELED)
 
 
 def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
@@ -33,39 +38,42 @@ def paid(setup: Setup, v: Verification, attempt: Attempt, cost: Cost, now: int) 
     setup.judge.paid(_way(v, attempt), now, cost, _country(v, attempt))
 
 
-def ended(setup: Setup, v: Verification) -> None:
+def ended(setup: Setup, v: Verification | End) -> None:
     """A verification ended: of all its messages, one can have led to its approval. What an app cancels says nothing.
 
     Which message a person read is unknown, since they all hold the same code. The newest that did not fail is given the
     credit: somebody who asked again had not got the earlier ones, and silence is why the fallback moved on.
     """
-    if v.status in (Status.PENDING, Status.CANCELED):
+    if v.status in _SAYS_NOTHING:
         return
     now = setup.store.now()
     carried = [attempt for attempt in v.attempts if _carried(attempt)]
-    sound = [attempt for attempt in carried if attempt.status is not AttemptStatus.FAILED]
-    credited = sound[-1] if sound and v.status is Status.APPROVED else None
+    credited = _credited(carried) if v.status is _APPROVED else None
     for attempt in carried:
-        way, verified = _way(v, attempt), attempt is credited
-        setup.judge.ended(way, attempt.queued_at, now, verified, _country(v, attempt))
-    if credited and credited.status is AttemptStatus.SENT and setup.judge.reports(_way(v, credited)):
-        setup.judge.delivered(_way(v, credited), now, True)  # no report is as good as the code itself
+        way = _way(v, attempt)
+        setup.judge.ended(way, attempt.queued_at, now, attempt is credited, _country(v, attempt))
+        if attempt is credited and attempt.status is _SENT and setup.judge.reports(way):
+            setup.judge.delivered(way, now, True)  # no report is as good as the code itself
 
 
-def _way(v: Verification, attempt: Attempt) -> Way:
-    return Way(attempt.provider, attempt.channel, zone_of(attempt.channel, v.phone))
+def _credited(carried: list[Attempt]) -> Attempt | None:
+    return next((attempt for attempt in reversed(carried) if attempt.status is not _FAILED), None)
 
 
-def _country(v: Verification, attempt: Attempt) -> str:
-    return "" if attempt.channel == Channel.EMAIL else v.country
+def _way(v: Verification | End, attempt: Attempt) -> Way:
+    return Way(attempt.provider, attempt.channel, "" if attempt.channel == _EMAIL else v.zone)
+
+
+def _country(v: Verification | End, attempt: Attempt) -> str:
+    return "" if attempt.channel == _EMAIL else v.country
 
 
 def _carried(attempt: Attempt) -> bool:
     """Whether the provider had the message and could have brought it."""
-    if attempt.status is AttemptStatus.FAILED:
+    if attempt.status is _FAILED:
         accepted = bool(attempt.message_id or attempt.cost)
         return accepted and _remedy(attempt) is Remedy.NEXT_PROVIDER
-    return attempt.status is not AttemptStatus.QUEUED
+    return attempt.status is not _QUEUED
 
 
 def _by_provider(attempt: Attempt) -> bool:

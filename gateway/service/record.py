@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send, Unsent
-from gateway.core.model import Attempt, AttemptStatus, Verification
+from gateway.core.model import Attempt, AttemptStatus, End, Verification
 from gateway.service import learning, traffic
 from gateway.service.setup import Setup
 from gateway.store.document import EVENTS, Stored, pack, unpack_journal
@@ -146,7 +146,7 @@ def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> 
     )
 
 
-def ended(setup: Setup, v: Verification) -> None:
+def ended(setup: Setup, v: Verification | End) -> None:
     """Record, count and log an end; in shadow there was nothing to count that could end."""
     traffic.ended(setup, v)
     if v.shadow:
@@ -154,7 +154,7 @@ def ended(setup: Setup, v: Verification) -> None:
     setup.metrics.ended(str(v.status), v.app, v.purpose, v.country)
     learning.ended(setup, v)
     if v.status == "approved" and v.ended_at is not None:
-        setup.metrics.verified(v.current.channel, (v.ended_at - v.created_at) / 1000)
+        setup.metrics.verified(v.attempts[-1].channel, (v.ended_at - v.created_at) / 1000)
     setup.log.info(
         f"verification.{v.status}", verification=v.id, app=v.app, purpose=v.purpose, attempts=len(v.attempts)
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from channels.contract import REMEDIES, Remedy
 from gateway.core.machine import Accepted, Changed, Effect
-from gateway.core.model import Attempt, AttemptStatus, Verification
+from gateway.core.model import Attempt, AttemptStatus, End, Status, Verification, went_to_both
 from gateway.service.requests import NotFound
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
@@ -130,7 +130,7 @@ async def since(setup: Setup, stored: Stored, attempt: Attempt) -> Doubt | None:
     if v.shadow or not stored.watched or attempt.channel in _free(setup, v):
         return None
     try:
-        names = await setup.store.watches.blocked(slot(setup, v.app).shard, [name for name, _ in stored.watched])
+        names = await setup.store.watches.blocked(setup.shard_of_app(v.app), [name for name, _ in stored.watched])
     except Unavailable as fault:
         _lost(setup, v.id, fault, "blocked")
         return None
@@ -173,28 +173,27 @@ def further(setup: Setup, stored: Stored, effects: Iterable[Effect]) -> None:
                 _soon(setup, v, Credit(v.created_at, stored.watched, sent=1))
 
 
-def _paid(setup: Setup, v: Verification) -> list[Attempt]:
+def _paid(setup: Setup, v: Verification | End) -> list[Attempt]:
     """The messages that a provider took and that somebody may earn from."""
     free = _free(setup, v)
     return [attempt for attempt in v.attempts if attempt.message_id and attempt.channel not in free]
 
 
-def _free(setup: Setup, v: Verification) -> frozenset[str]:
+def _free(setup: Setup, v: Verification | End) -> frozenset[str]:
     """The channels that nobody earns from; none where the policy is gone."""
     policy = setup.policies.get(v.policy)
     return policy.eyes.free if policy else frozenset()
 
 
-def typed(setup: Setup, ended: Stored) -> None:
+def typed(setup: Setup, v: End) -> None:
     """Tell the watches, soon, of a verification that was approved, unless the code may have been read in a mailbox:
     whoever pumps has one of his own. It is a hint: no answer waits for it."""
-    v = ended.verification
-    if v.status == "approved" and ended.watched and not v.went_to_both:
-        _soon(setup, v, Credit(v.created_at, ended.watched, typed=max(1, len(_paid(setup, v)))))
+    if v.status is Status.APPROVED and v.watched and not went_to_both(v.attempts):
+        _soon(setup, v, Credit(v.created_at, v.watched, typed=max(1, len(_paid(setup, v)))))
 
 
-def _soon(setup: Setup, v: Verification, credit: Credit) -> None:
-    setup.store.watches.credit_soon(slot(setup, v.app).shard, credit, lambda fault: _lost(setup, v.id, fault))
+def _soon(setup: Setup, v: Verification | End, credit: Credit) -> None:
+    setup.store.watches.credit_soon(setup.shard_of_app(v.app), credit, lambda fault: _lost(setup, v.id, fault))
 
 
 async def feedback(setup: Setup, v: Verification) -> None:
@@ -222,7 +221,7 @@ async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> 
     if not credit.watched:
         return
     try:
-        await setup.store.watches.credit(slot(setup, app).shard, credit)
+        await setup.store.watches.credit(setup.shard_of_app(app), credit)
     except Unavailable as fault:
         _lost(setup, verification, fault)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from gateway.core.model import Attempt, Verification
+from gateway.core.model import Attempt, End, Verification, went_to_both
 from policies.model import Question
 from policies.rules.subjects import neighbourhood, network
 from policies.traffic import VERSION
@@ -52,11 +52,11 @@ def message(setup: Setup, v: Verification, attempt: Attempt, reason: str) -> Non
         )
 
 
-def ended(setup: Setup, v: Verification) -> None:
+def ended(setup: Setup, v: Verification | End) -> None:
     """A verification's end."""
     if setup.record is not None:
-        line = {**_head(setup, "end", v.id), "status": str(v.status), "channel": v.current.channel}
-        setup.record.write({**line, "both": True} if v.went_to_both else line)
+        line = {**_head(setup, "end", v.id), "status": str(v.status), "channel": v.attempts[-1].channel}
+        setup.record.write({**line, "both": True} if went_to_both(v.attempts) else line)
 
 
 def _head(setup: Setup, event: str, verification: str) -> dict[str, Any]:

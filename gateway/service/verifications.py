@@ -238,7 +238,7 @@ class Verifications:
         if tried.verdict != "approved":  # which is an end, and an end has a line of its own
             setup.log.info("check." + tried.verdict, verification=request.id, app=request.app)
         if tried.ended:
-            record.ended(setup, tried.ended.verification)
+            record.ended(setup, tried.ended)
             suspicion.typed(setup, tried.ended)
         terms = setup.apps[request.app].failed_checks
         if tried.failing and terms:

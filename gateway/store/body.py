@@ -63,10 +63,16 @@ def pack_messages(v: Verification) -> bytes:
 def unpack_body(data: bytes, created: int) -> Body:
     """`created` in ms: when the verification was."""
     body = _unpacked(inflated(data))
-    fields, locale = _beginning(body)
-    _, _, _, steps, _, resend_new, limits, opt_outs, metadata, purses, prefix = body
+    purpose, policy, revision, steps, masked, resend_new, limits, opt_outs, metadata, purses, prefix = body
+    phone, email, country, locale = masked
     keys = _Keys(prefix)
-    more = {
+    fields = {
+        "purpose": purpose,
+        "policy": policy,
+        "revision": revision,
+        "phone": phone,
+        "email": email,
+        "country": country,
         "steps": tuple(map(_unpack_step, steps)),
         "resend_new": resend_new,
         "limits": tuple([_unpack_limit(keys, *limit) for limit in limits]),
@@ -76,19 +82,7 @@ def unpack_body(data: bytes, created: int) -> Body:
             [Purse(keys.whole(_PURSE, key), x, cap, ends + created, free) for key, x, cap, ends, free in purses]
         ),
     }
-    return Body({**fields, **more}, locale)
-
-
-def unpack_beginning(data: bytes) -> Body:
-    """The same without what only matters while messages can still be sent."""
-    fields, locale = _beginning(_unpacked(inflated(data)))
-    return Body({**fields, "steps": ()}, locale)
-
-
-def _beginning(body: list[Any]) -> Body:
-    purpose, policy, revision, _, (phone, email, country, locale), *_ = body
-    fields = {"purpose": purpose, "policy": policy, "revision": revision}
-    return Body({**fields, "phone": phone, "email": email, "country": country}, locale)
+    return Body(fields, locale)
 
 
 def unpack_messages(data: bytes, created: int) -> tuple[bool, tuple[Attempt, ...]]:

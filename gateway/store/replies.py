@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from gateway.store.document import unpack_document, unpack_ended
+from gateway.core.model import Status
+from gateway.store.document import unpack_document, unpack_end
 from gateway.store.steps import (
     Blocked,
     Capped,
@@ -25,6 +26,7 @@ from gateway.store.steps import (
     Suppressed,
     Suspected,
     Tried,
+    Try,
     Unavailable,
     Unknown,
     Words,
@@ -72,9 +74,17 @@ def _unstarted(reply: list[Any]) -> Exception:
     return Mismatch()
 
 
-def checked(verification: str, reply: list[Any]) -> Tried:
+_ENDS = {b"approved": Status.APPROVED, b"locked": Status.LOCKED, b"expired": Status.EXPIRED}
+"""What a check makes of a verification that it ends, by its verdict."""
+
+
+def checked(attempt: Try, reply: list[Any]) -> Tried:
     """What a check has found. Raises Unknown, Misshapen, Mismatch and Blocked."""
     match reply:
+        case [verdict, now, left, retry_at, told, failing, replayed]:
+            ended = unpack_end(attempt.id, attempt.app, _ENDS[verdict], now, told) if told else None
+            counts = (failing[0], failing[1]) if failing else None
+            return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
         case [b"missing", *_]:
             raise Unknown
         case [b"mismatch", *_]:
@@ -83,10 +93,6 @@ def checked(verification: str, reply: list[Any]) -> Tried:
             raise Misshapen(length, bool(letters))
         case [b"blocked", now, wait]:
             raise Blocked(now, wait)
-        case [verdict, now, left, retry_at, document, failing, replayed]:
-            ended = unpack_ended(verification, document) if document else None
-            counts = (failing[0], failing[1]) if failing else None
-            return Tried(verdict.decode(), now, left, retry_at, ended, counts, bool(replayed))
     raise Unavailable("check gave back something else")
 
 

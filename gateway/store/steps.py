@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from gateway.core.model import Purse, Status
+from gateway.core.model import End, Purse, Status
 from gateway.store.document import Stored
 from policies import model
 from policies.model import Word
@@ -386,7 +386,7 @@ class Tried(NamedTuple):
     now: int
     left: int
     retry_at: int
-    ended: Stored | None
+    ended: End | None
     failing: tuple[int, int] | None = None  # failed and all checks of the app, when its action begins with this one
     replayed: bool = False  # the answer of an earlier check
     confirmed: bool = True  # False: approved, and too few replicas are known to have it

@@ -135,7 +135,7 @@ class Store:
 
     async def check(self, attempt: Try) -> Tried:
         """Claim, compare, and on success consume. Raises Unknown, Misshapen, Mismatch, Blocked."""
-        tried = checked(attempt.id, await self._steps.check(attempt))
+        tried = checked(attempt, await self._steps.check(attempt))
         confirmed = tried.verdict != "approved" or await self._confirmed(attempt.id, approved)
         return tried if confirmed else tried._replace(confirmed=False)
 

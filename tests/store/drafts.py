@@ -10,7 +10,7 @@ from typing import Any
 from gateway.core.keys import Keyring, new_id
 from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.body import pack_body, pack_messages
-from gateway.store.document import pack
+from gateway.store.document import pack, pack_ending
 from gateway.store.link import TIMEOUT, Calls
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
 from gateway.store.topology import reach, steps
@@ -98,6 +98,7 @@ def creation(
         "m": checks,
         "h": KEYS.seal(verification, b"sealed"),
         "b": pack_body(v, "en"),
+        "E": pack_ending(v.purpose, v.policy, v.zone, v.country),
         "t": pack_messages(v),
         "j": b"",
     }

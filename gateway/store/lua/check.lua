@@ -4,13 +4,13 @@
 -- args: id, app, base (of the keys in this slot), digests {key id: digest}, length, letters, context, phone, email,
 --       tombstone, idem {f, ttl}, watch {window, amount, minimum, ratio, block} (of the app's failed checks), held (for
 --       how long the app's checks are blocked, where that was asked in another slot)
--- Answers {verdict, now, checks left, when to try again, the document if this ended it, {failed, all} of the app's
+-- Answers {verdict, now, checks left, when to try again, what its end is told by if this ended it, {failed, all} of the app's
 -- checks if its action begins, 1 if it is the answer of an earlier check}.
 local record = args.idem and redis.call('GET', KEYS[3])
 if record then
   record = cmsgpack.unpack(record)
   if record.f ~= args.idem.f then return {'mismatch', now} end
-  return {record.verdict, now, record.left, record.retry, '', {}, 1}
+  return {record.verdict, now, record.left, record.retry, {}, {}, 1}
 end
 
 local doc = load(KEYS[1])
@@ -22,11 +22,16 @@ local function answer(verdict, left, retry, ended)
     local kept = {f = args.idem.f, verdict = verdict, left = left, retry = retry}
     redis.call('SET', KEYS[3], cmsgpack.pack(kept), 'PX', args.idem.ttl)
   end
-  return {verdict, now, left, retry, ended or '', begins or {}, 0}
+  return {verdict, now, left, retry, ended or {}, begins or {}, 0}
 end
 
 local ENDS = {a = 'spent', l = 'locked', x = 'expired', c = 'canceled'}
 if doc.s ~= 'p' then return answer(ENDS[doc.s], 0, 0) end
+
+local function over(status)
+  finish(KEYS[1], KEYS[2], args.id, doc, status, args.tombstone)
+  return {doc.c, doc.E, doc.t, doc.W or {}, doc.S or 0}
+end
 
 local function journal(name)
   note(doc, cmsgpack.pack({now - doc.c, name}))
@@ -34,7 +39,7 @@ end
 
 if now >= doc.x then
   journal('expired')
-  return answer('expired', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'x', args.tombstone))
+  return answer('expired', 0, 0, over('x'))
 end
 -- What can't be this verification's code for its form costs nothing.
 if args.length ~= doc.l or (args.letters == 1 and doc.w ~= 1) then return {'malformed', now, doc.l, doc.w} end
@@ -46,7 +51,7 @@ if held > 0 then return {'blocked', now, held} end
 -- The failed guesses belong to the destination: a new code does not give new guesses.
 local guesses = args.base .. 'g:' .. doc.g
 local wait = guess_wait(guesses, doc)
-if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait, '', {}, 0} end
+if wait > 0 then return {'locked', now, doc.m - doc.n, now + wait, {}, {}, 0} end
 
 doc.n = doc.n + 1
 local bound = (doc.q or '') == args.context
@@ -56,7 +61,7 @@ if bound and args.digests[doc.k] == doc.d then
   redis.call('DEL', guesses)
   if args.watch then watch(KEYS[4], args.watch, false) end
   journal('approved')
-  return answer('approved', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'a', args.tombstone))
+  return answer('approved', 0, 0, over('a'))
 end
 
 count(guesses, doc.o or doc.y, doc.u or doc.z)
@@ -64,7 +69,7 @@ if args.watch then begins = watch(KEYS[4], args.watch, true) end
 journal('wrong')
 if doc.n >= doc.m then
   journal('locked')
-  return answer('locked', 0, 0, finish(KEYS[1], KEYS[2], args.id, doc, 'l', args.tombstone))
+  return answer('locked', 0, 0, over('l'))
 end
 save(KEYS[1], doc)
 wait = guess_wait(guesses, doc)
