@@ -28,7 +28,7 @@ from gateway.store.plain import client
 
 KEY = "otp_bench_" + "b" * 32
 CODE = "482913"
-PORTS = {"gateway": 18080, "baseline": 18081, "life": 18083}
+PORTS = {"gateway": 18080, "baseline": 18081, "life": 18083, "floor": 18084}
 SERVER_CORE, LOAD_CORE = 0, 1
 
 
