@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.store import embedded
+from tests.support.servers import running
 from tests.support.six import Six, six
 from tests.support.trio import Trio, trio
 from tests.support.world import World
@@ -19,6 +22,32 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = embedded.start(tmp_path_factory.mktemp("v"))
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Path:
+    """Debian's Redis, which is about the oldest that is promised to do."""
+    found = shutil.which("redis-server")
+    if found is None:
+        reason = "redis-server is missing: install Debian's package redis-server"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return Path(found)
+
+
+@pytest.fixture(scope="session")
+def redis(redis_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a single Redis."""
+    with running(tmp_path_factory.mktemp("r"), program=redis_server) as one:
+        yield one.url
+
+
+@pytest.fixture(scope="session")
+def redis_clustered(redis_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
+    """A cluster of the same."""
+    with six(tmp_path_factory.mktemp("rc"), program=redis_server) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

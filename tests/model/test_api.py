@@ -209,6 +209,10 @@ def test_the_api_and_the_model_agree(valkey: str) -> None:
     converse(lambda: {"url": valkey})
 
 
+def test_they_agree_on_redis(redis: str) -> None:
+    converse(lambda: {"url": redis}, examples=EXAMPLES // 3)
+
+
 def test_they_agree_behind_sentinels(watched: Trio) -> None:
     converse(lambda: {"url": watched.primary().url, "calls": reach(watched.url)}, examples=EXAMPLES // 3)
 

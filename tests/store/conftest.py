@@ -21,7 +21,7 @@ EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
 """The modules whose tests hold for every kind of store."""
 SPREAD = {"test_purses"}
 """And those that are about what lies in several slots of a cluster."""
-KINDS = ("embedded", "secure", "sentinel", "cluster")
+KINDS = ("embedded", "redis", "secure", "sentinel", "cluster", "redis_cluster")
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 
 
@@ -29,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shelf" in metafunc.fixturenames:
         everywhere = metafunc.module.__name__.rpartition(".")[2] in EVERYWHERE
         spread = metafunc.module.__name__.rpartition(".")[2] in SPREAD
-        kinds = KINDS if everywhere else ("embedded", "cluster") if spread else ("embedded",)
+        kinds = KINDS if everywhere else ("embedded", "cluster", "redis_cluster") if spread else ("embedded",)
         metafunc.parametrize("shelf", kinds, indirect=True)
 
 
@@ -43,6 +43,10 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
             yield (shelf := behind(request.getfixturevalue("watched")))
         case "cluster":
             yield (shelf := spread(request.getfixturevalue("clustered")))
+        case "redis_cluster":
+            yield (shelf := spread(request.getfixturevalue("redis_clustered")))
+        case "redis":
+            yield (shelf := Shelf(request.getfixturevalue("redis")))
         case _:
             yield (shelf := Shelf(valkey))
     await shelf.store.close()

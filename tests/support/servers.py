@@ -24,6 +24,7 @@ class Server:
     port: int
     folder: Path
     arguments: Sequence[str]
+    program: Path
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -32,7 +33,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            [str(binary()), *self.arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [str(self.program), *self.arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         until(lambda: self.say("PING") is not None)
 
@@ -64,18 +65,18 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def server(folder: Path, *arguments: str) -> Server:
-    """A server that is not started yet, with its files in `folder`."""
+def server(folder: Path, *arguments: str, program: Path | None = None) -> Server:
+    """A server that is not started yet, with its files in `folder`: of the wheel, if nothing else is said."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     plain = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--daemonize", "no"]
-    return Server(port, folder, [*plain, *arguments])
+    return Server(port, folder, [*plain, *arguments], program or binary())
 
 
 @contextlib.contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Server]:
+def running(folder: Path, *arguments: str, program: Path | None = None) -> Iterator[Server]:
     """A server, for as long as the block lasts."""
-    one = server(folder, *arguments)
+    one = server(folder, *arguments, program=program)
     one.start()
     try:
         yield one

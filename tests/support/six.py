@@ -77,11 +77,13 @@ class Six:
 
 
 @contextlib.contextmanager
-def six(folder: Path, *arguments: str) -> Iterator[Six]:
+def six(folder: Path, *arguments: str, program: Path | None = None) -> Iterator[Six]:
     """For as long as the block lasts."""
     buses = [str(free_port()) for _ in range(6)]
     ports = enumerate(buses)
-    cluster = Six([server(folder / f"n{n}", *_SETTINGS, "--cluster-port", bus, *arguments) for n, bus in ports])
+    cluster = Six(
+        [server(folder / f"n{n}", *_SETTINGS, "--cluster-port", bus, *arguments, program=program) for n, bus in ports]
+    )
     try:
         for one in cluster.servers:
             one.start()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.store.embedded import binary
 from tests.support.servers import Server, free_port, server, until
 
 GROUP = "otp"
@@ -67,4 +68,4 @@ def _sentinel(folder: Path, primary: int) -> Server:
         f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor {GROUP} 127.0.0.1 {primary} 2\n"
         f"sentinel down-after-milliseconds {GROUP} 500\nsentinel failover-timeout {GROUP} 3000\n"
     )
-    return Server(port, folder, [str(file), "--sentinel"])
+    return Server(port, folder, [str(file), "--sentinel"], binary())
