@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -25,6 +26,11 @@ class Tally:
     def percentile(self, status: bytes, share: float) -> float:
         ordered = sorted(self.seconds.get(status, [0.0]))
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+    def typical(self, status: bytes) -> float:
+        """The median of all that were offered; who got no such answer waits for ever."""
+        answered = sorted(self.seconds.get(status, []))
+        return answered[self.offered // 2] if len(answered) > self.offered // 2 else math.inf
 
     def rate(self, status: bytes) -> float:
         return self.statuses[status] / self.took
