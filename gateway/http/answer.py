@@ -17,14 +17,30 @@ class Answer(Response):
         self.status_code = status
         self.body = content
         self.background = None
-        self.raw_headers = [*told, (b"content-length", b"%d" % len(content)), (b"content-type", _JSON)]
+        self.told = told
+
+    @property
+    def raw_headers(self) -> list[Header]:  # type: ignore[override]  # the library's own is made at once, and may be changed
+        """All of them, for who sends them one by one."""
+        return [*self.told, (b"content-length", b"%d" % len(self.body)), (b"content-type", _JSON)]
+
+    @property
+    def lines(self) -> bytes:
+        """The same, as they go over the wire."""
+        told = b"".join([b"%s: %s\r\n" % header for header in self.told])
+        return b"%scontent-length: %d\r\ncontent-type: %s\r\n" % (told, len(self.body), _JSON)
 
 
 class Nothing(Answer):
     """An answer that says all that it says by its status: a 204, mostly, which has no length (RFC 9110 §8.6)."""
 
     def __init__(self, status: int = 204) -> None:
-        self.status_code = status
-        self.body = b""
-        self.background = None
-        self.raw_headers = [] if status == 204 else [(b"content-length", b"0")]
+        super().__init__(b"", status)
+
+    @property
+    def raw_headers(self) -> list[Header]:  # type: ignore[override]  # see Answer
+        return [] if self.status_code == 204 else [(b"content-length", b"0")]
+
+    @property
+    def lines(self) -> bytes:
+        return b"" if self.status_code == 204 else b"content-length: 0\r\n"

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from gateway.http.blocks import Blocks
 from gateway.http.callbacks import Callbacks
@@ -40,7 +39,7 @@ def routes(surface: Surface, native: Native, callbacks: Callbacks) -> list[Route
     ]
 
 
-def application(surface: Surface, more: Sequence[Route] = ()) -> ASGIApp:
+def application(surface: Surface, more: Sequence[Route] = ()) -> Direct:
     """The ASGI application. `more` are the routes of other surfaces, under the same middleware and exceptions."""
     native, callbacks = Native(surface), Callbacks(surface)
     every = [*routes(surface, native, callbacks), *more]

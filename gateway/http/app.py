@@ -24,10 +24,11 @@ from gateway.guard.standing import Band, Terms
 from gateway.http import carriers
 from gateway.http.api import application
 from gateway.http.carriers import Carriers
-from gateway.http.direct import START
+from gateway.http.direct import START, Direct
 from gateway.http.opening import open_store
 from gateway.http.room import Room
 from gateway.http.surface import Surface
+from gateway.http.whole import Door
 from gateway.service import App, Engine, Setup, Verifications, trial
 from gateway.service.erasure import Erasure
 from gateway.service.lists import Lists
@@ -89,7 +90,7 @@ class Wired:
     record: TrafficFile | None
     setup: Setup
     engine: Engine  # the only one that there is: it outlives configurations
-    app: ASGIApp
+    app: Direct
     labels: Labels
 
 
@@ -120,6 +121,11 @@ class Gateway:
         """The API, as an ASGI application."""
         await self._wired.app(scope, receive, send)
 
+    @property
+    def door(self) -> Door:
+        """Where the calls come in that carry the load."""
+        return Door(self._frame.room, self._turned_away, lambda: self._wired.app)
+
     async def adopt(self, settings: Settings) -> None:
         """Go on under other settings, whole or not at all. Raises carriers.Unbuildable and telemetry.traffic.Unwritable
         while nothing has changed yet."""
@@ -149,7 +155,7 @@ class Gateway:
         """For the starts that are worked on at once."""
         return self._frame.room
 
-    def turned_away(self) -> None:
+    def _turned_away(self) -> None:
         """Count a start that was refused for want of room, before it became a request, and say so once in a while."""
         self._frame.metrics.http(START, 503, 0.0)
         now = time.monotonic()
@@ -244,7 +250,7 @@ def _record(settings: Settings, metrics: Metrics, before: Wired | None) -> Traff
     return TrafficFile(said.file, max_bytes=said.max_bytes, keep=said.keep, lost=metrics.traffic_lost)
 
 
-def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine: Engine) -> ASGIApp:
+def _app(frame: Frame, settings: Settings, made: Carriers, setup: Setup, engine: Engine) -> Direct:
     return application(
         Surface(
             verifications=Verifications(setup, engine),

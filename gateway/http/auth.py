@@ -8,11 +8,12 @@ from starlette.requests import Request
 
 from gateway.core.keys import api_key_hash
 from gateway.http import headers
+from gateway.http.call import Asked
 from gateway.http.problems import unauthenticated
 from gateway.http.surface import Surface
 
 
-def app_of(surface: Surface, request: Request) -> str:
+def app_of(surface: Surface, request: Asked) -> str:
     """The app whose key the request carries. Raises the problem unauthenticated.
 
     A look-up by the hash needs no comparison in constant time: its timing tells of the hash, from which no key follows.

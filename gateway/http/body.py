@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from gateway.http import headers
+from gateway.http.call import Asked, Call
 from gateway.http.problems import Problem, invalid, pointer
 from gateway.http.reasons import faults
 from gateway.http.surface import Surface
@@ -26,8 +27,10 @@ _CLOSE = {"Connection": "close"}  # what is left of the body is not read
 T = TypeVar("T", bound=BaseModel)
 
 
-async def read(request: Request, most: int, seconds: float) -> bytes:
+async def read(request: Asked, most: int, seconds: float) -> bytes:
     """The body, as it came. Raises the problems too_large and request_timeout."""
+    if isinstance(request, Call):
+        return _bounded(request.body, most)
     begun = _Begun(request.receive())
     if begun.message is None or begun.message.get("more_body", False):
         try:
@@ -71,20 +74,23 @@ async def _slow(request: Request, begun: _Begun, most: int) -> bytes:
 def _chunk(message: Message, most: int) -> bytes:
     if message["type"] == "http.disconnect":
         raise Problem("request_timeout", headers=_CLOSE)
-    chunk: bytes = message.get("body", b"")
+    return _bounded(message.get("body", b""), most)
+
+
+def _bounded(chunk: bytes, most: int) -> bytes:
     if len(chunk) > most:
         raise Problem("too_large", headers=_CLOSE)
     return chunk
 
 
-async def whole(request: Request, surface: Surface, model: type[T]) -> tuple[T, bytes]:
+async def whole(request: Asked, surface: Surface, model: type[T]) -> tuple[T, bytes]:
     """The body of a call that needs one: as a model, and as it came."""
     require_json(request)
     raw = await read(request, surface.max_body, surface.body_seconds)
     return understood(model, raw), raw
 
 
-def require_json(request: Request) -> None:
+def require_json(request: Asked) -> None:
     """Raises the problem unsupported_media_type unless the body says that it is JSON, plain and in UTF-8."""
     kind = headers.first(request, b"content-type").lower()
     if kind != "application/json":

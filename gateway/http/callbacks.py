@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from channels.contract import Callback
 from gateway.http import body
 from gateway.http.answer import Nothing
-from gateway.http.direct import REPORTS
+from gateway.http.call import Asked
+from gateway.http.direct import REPORT
 from gateway.http.surface import Surface
 
 
@@ -23,11 +23,11 @@ class Callbacks:
 
     def routes(self) -> list[Route]:
         """One address, by POST and by GET: some vendors fetch a call's words by GET."""
-        route = Route(REPORTS, self.take, methods=["GET", "POST"])
+        route = Route(REPORT, self.take, methods=["GET", "POST"])
         route.methods = {"GET", "POST"}  # the router adds HEAD to GET, and a HEAD would be taken for a report
         return [route]
 
-    async def take(self, request: Request) -> Response:
+    async def take(self, request: Asked) -> Response:
         raw = await body.read(request, self._surface.max_body, self._surface.body_seconds)
         path = request.path_params
         answer = await self._surface.reports.take(
@@ -38,7 +38,7 @@ class Callbacks:
         return Response(answer.body, answer.status, media_type=answer.media_type)
 
 
-def _callback(request: Request, surface: Surface, raw: bytes) -> Callback:
+def _callback(request: Asked, surface: Surface, raw: bytes) -> Callback:
     """The address is the public one that we gave out: a Host header is the caller's word, and signatures cover it."""
     scope = request.scope
     query = str(scope["query_string"], "latin-1")

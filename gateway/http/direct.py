@@ -6,29 +6,40 @@ same endpoints stand behind the router too, for whoever comes by another spellin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.http.answer import Answer, Header
-from gateway.http.observation import Observed
+from gateway.http.call import Asked
+from gateway.http.observation import Observed, surrounding
 from gateway.http.problems import CAUSES, Problem, answer, respond
 from gateway.http.surface import Surface
-from gateway.http.whole import WHOLE
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Asked], Awaitable[Response]]
 
 START = "/v1/verifications"
+CHECK = START + "/{id}/check"
+REPORT = "/callbacks/{provider}/{token}"
 EXPECTED = "expected"
 """In the state of a request for which a place is kept in the room."""
-REPORTS = "/callbacks/{provider}/{token}"
-_ONE = START + "/"
-_CHECK = "/check"
-_REPORT = "/callbacks/"
-_CHECKS = START + "/{id}" + _CHECK
+_NAME = "[A-Za-z0-9_-]+"  # whatever else stands for an id, a provider or a token is none of ours
+_CHECKS = re.compile(f"{START}/({_NAME})/check")
+_REPORTS = re.compile(f"/callbacks/({_NAME})/({_NAME})")
 _EXPECTED = tuple(CAUSES)
+
+
+def known(path: str) -> tuple[str, dict[str, str]] | None:
+    """The route of one of the three calls, and what the path says there; None for all other paths."""
+    if path == START:
+        return START, {}
+    if found := _CHECKS.fullmatch(path):
+        return CHECK, {"id": found[1]}
+    if found := _REPORTS.fullmatch(path):
+        return REPORT, {"provider": found[1], "token": found[2]}
+    return None
 
 
 class Direct:
@@ -37,55 +48,33 @@ class Direct:
     def __init__(self, app: ASGIApp, start: Endpoint, check: Endpoint, report: Endpoint, surface: Surface) -> None:
         self._app = app
         self._room = surface.room
-        self._start = start
-        self._check = check
-        self._report = report
+        self._endpoints = {START: start, CHECK: check, REPORT: report}
         self._surface = surface
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             if scope.get("state", {}).pop(EXPECTED, False):
                 self._room.arrived()
-            known = self._known(scope)
-            if known:
-                await self._answer(*known, scope, receive, send)
+            found = known(scope["path"])
+            if found:
+                route, scope["path_params"] = found
+                response, id_ = await self.answer(route, Request(scope, receive))
+                headers = [*response.raw_headers, *surrounding(id_)]
+                await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+                await send({"type": "http.response.body", "body": response.body})
                 return
         await self._app(scope, receive, send)
 
-    def _known(self, scope: Scope) -> tuple[str, Endpoint] | None:
-        """The route that the path of a POST leads to, and who answers there."""
-        path: str = scope["path"]
-        if path == START:
-            return START, self._start
-        if path.endswith(_CHECK) and path.startswith(_ONE):
-            id_ = path[len(_ONE) : -len(_CHECK)]
-            if id_ and "/" not in id_:
-                scope["path_params"] = {"id": id_}
-                return _CHECKS, self._check
-        elif path.startswith(_REPORT):
-            provider, _, token = path[len(_REPORT) :].partition("/")
-            if provider and token and "/" not in token:
-                scope["path_params"] = {"provider": provider, "token": token}
-                return REPORTS, self._report
-        return None
-
-    async def _answer(self, route: str, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        """As `observation.Observation` and the router do it for all the other calls."""
-        with Observed(self._surface, scope, route) as observed:
+    async def answer(self, route: str, request: Asked) -> tuple[Response, str]:
+        """The answer to one of the three calls, and the id of the request. As `observation.Observation` and the router
+        do it for all others."""
+        with Observed(self._surface, request.scope, route) as observed:
             try:
-                response = await endpoint(Request(scope, receive))
+                response = await self._endpoints[route](request)
             except _EXPECTED as error:
                 response = answer(error, observed.id)
             except Exception as error:  # noqa: BLE001 - the last place: whatever it is, the caller gets a problem
                 observed.failed(error)
                 response = respond(Problem("internal_error"), observed.id)
             observed.status = response.status_code
-            await _send(scope, send, response, [*response.raw_headers, *observed.headers])
-
-
-async def _send(scope: Scope, send: Send, response: Response, headers: list[Header]) -> None:
-    whole = scope.get("state", {}).get(WHOLE)
-    if whole and isinstance(response, Answer) and whole(response.status_code, headers, response.body):
-        return
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
+        return response, observed.id

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from starlette.requests import Request
-
+from gateway.http.call import Asked
 from gateway.http.problems import invalid
 
 LONGEST_KEY = 255
@@ -17,13 +16,13 @@ _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;.*)?', re.IGNORECASE)
 
 
-def every(request: Request, name: bytes) -> list[str]:
+def every(request: Asked, name: bytes) -> list[str]:
     """What each header of that name says; the name is in lower case, as ASGI has it. The library's own mapping decodes
     all of them first."""
     return [value.decode("latin-1") for found, value in request.scope["headers"] if found == name]
 
 
-def first(request: Request, name: bytes, otherwise: str = "") -> str:
+def first(request: Asked, name: bytes, otherwise: str = "") -> str:
     """What the first header of that name says."""
     for found, value in request.scope["headers"]:
         if found == name:
@@ -31,7 +30,7 @@ def first(request: Request, name: bytes, otherwise: str = "") -> str:
     return otherwise
 
 
-def idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Asked) -> str | None:
     """The key, raw or as an RFC 9651 string (draft-ietf-httpapi-idempotency-key-header-07 §2.1 wants the string, and
     most clients send it raw): the two spellings are one key. Raises the problem invalid_request."""
     given = every(request, b"idempotency-key")
@@ -51,7 +50,7 @@ def _unquoted(text: str) -> str | None:
     return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else None
 
 
-def wait(request: Request) -> int | None:
+def wait(request: Asked) -> int | None:
     """Seconds that the caller prefers to wait, at most 30; None without a preference.
 
     RFC 7240 §2: what is not understood is ignored, and of a preference given twice the first counts.

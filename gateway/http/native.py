@@ -13,6 +13,7 @@ from starlette.routing import Route
 from gateway.http import body, headers, rendering
 from gateway.http.answer import Answer, Header
 from gateway.http.auth import app_of
+from gateway.http.call import Asked
 from gateway.http.models import CancelRequest, CheckRequest, Feedback, FeedbackRequest, ResendRequest, StartRequest
 from gateway.http.surface import Surface
 from gateway.service.requests import Check, Overloaded, Start
@@ -42,7 +43,7 @@ class Native:
             Route(f"{one}/events", self.events, methods=["GET"]),
         ]
 
-    async def start(self, request: Request) -> Response:
+    async def start(self, request: Asked) -> Response:
         app, wait = app_of(self._surface, request), headers.wait(request)
         key = headers.idempotency_key(request)
         wanted, raw = await body.whole(request, self._surface, StartRequest)
@@ -62,7 +63,7 @@ class Native:
         found = await self._verifications.read(app, request.path_params["id"])
         return Answer(rendering.verification(found, self._surface.min_useful))
 
-    async def check(self, request: Request) -> Response:
+    async def check(self, request: Asked) -> Response:
         app, key = app_of(self._surface, request), headers.idempotency_key(request)
         wanted, raw = await body.whole(request, self._surface, CheckRequest)
         found = await self._verifications.check(

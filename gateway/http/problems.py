@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import islice
 from math import ceil
 from typing import Any
@@ -104,6 +106,17 @@ def pointer(parent: str, name: str | int) -> str:
         return f"{parent}/{name}"
     plain = _TELLABLE.fullmatch(name) and not re.search("[0-9]{4}", name)
     return f"{parent}/{name}" if plain else parent
+
+
+def alone(code: str) -> bytes:
+    """The whole answer to what never became a request, or whose work was broken off: without an id, and the last one on
+    its connection."""
+    kind = KINDS[code]
+    said = {"type": TYPE + code, "title": kind.title, "status": kind.status, "detail": kind.detail, "code": code}
+    body = json.dumps(said).encode()
+    head = f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: application/problem+json\r\n"
+    head += "retry-after: 1\r\n" if kind.status == 503 else ""
+    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
 
 
 def respond(problem: Problem, request_id: str) -> Response:

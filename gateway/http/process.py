@@ -14,7 +14,7 @@ from functools import partial
 from gateway.config import Settings, load
 from gateway.http.app import Gateway, compose
 from gateway.http.listening import Listener, allow_files
-from gateway.http.protocol import Bounded, Door
+from gateway.http.protocol import Bounded
 from gateway.http.reload import Reloads
 from gateway.store import embedded
 from gateway.telemetry.gathering import Peers
@@ -110,8 +110,7 @@ def _listeners(settings: Settings, place: Place, gateway: Gateway) -> dict[Liste
     """The API's, and the one for metrics."""
     most = settings.config.server.connections
     allow_files(most)
-    door = Door(gateway.room, gateway.turned_away)
-    listeners = {Listener(gateway.app, partial(Bounded, most=most, door=door)): place.api}
+    listeners = {Listener(gateway.app, partial(Bounded, most=most, door=gateway.door)): place.api}
     if place.metrics:
         listeners[Listener(gateway.metrics, partial(Bounded, most=most))] = place.metrics
     return listeners

@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 from uuid import uuid4
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from gateway.http.direct import EXPECTED, START
-from gateway.http.problems import KINDS, TYPE
-from gateway.http.room import Room
-from gateway.http.whole import Whole
+from gateway.http.direct import START
+from gateway.http.problems import KINDS, TYPE, alone
+from gateway.http.whole import Door, Whole
 
 _START = START.encode()
 _ASKS = b"POST %s HTTP/1.1\r\n" % _START
@@ -28,24 +25,6 @@ SLOWEST_HEAD = 10.0
 """Seconds in which they must have come: whoever dribbles them holds a connection for no work."""
 
 
-def _problem(status: str, code: str) -> bytes:
-    """The whole answer to what never became a request: no id, since none was given to it."""
-    kind = KINDS[code]
-    said = {"type": TYPE + code, "title": kind.title, "status": kind.status, "detail": kind.detail, "code": code}
-    body = json.dumps(said).encode()
-    head = f"HTTP/1.1 {kind.status} {status}\r\ncontent-type: application/problem+json\r\n"
-    head += "retry-after: 1\r\n" if kind.status == 503 else ""
-    return f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Where starts come in. `turned_away` is told of each for which there is no room."""
-
-    room: Room
-    turned_away: Callable[[], None]
-
-
 class _Answered:
     """Stands where uvicorn looks for the request under way, when it was answered before it became one."""
 
@@ -54,9 +33,9 @@ class _Answered:
     message_event = asyncio.Event()
 
 
-_TOO_LARGE = _problem("Request Header Fields Too Large", "head_too_large")
-_NO_HTTP = _problem("Bad Request", "malformed_http")
-_FULL = _problem("Service Unavailable", "overloaded")
+_TOO_LARGE = alone("head_too_large")
+_NO_HTTP = alone("malformed_http")
+_FULL = alone("overloaded")
 
 
 def _no_room() -> bytes:
@@ -103,15 +82,14 @@ class Bounded(Whole):
     _head = 0
     _reading_head = True
     _between = True  # no byte of a request has come that is not answered
-    _used = False  # since its last answer to a request that was parsed
+    _rested = 0.0  # when it was last answered, by the loop's clock
     _deadline: asyncio.TimerHandle | None = None
 
     _answered = False
 
-    def __init__(self, *how: Any, most: int, door: Door | None = None, **more: Any) -> None:
+    def __init__(self, *how: Any, most: int, **more: Any) -> None:
         super().__init__(*how, **more)
         self._most = most
-        self._door = door
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
@@ -122,6 +100,8 @@ class Bounded(Whole):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_is_here()
+        if self.timeout_keep_alive_task:
+            self.timeout_keep_alive_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -133,11 +113,9 @@ class Bounded(Whole):
             if self._head > LARGEST_HEAD + 65_536:  # one read may hold a head and the start of its body
                 self._refuse(_TOO_LARGE)
                 return
-            if self._deadline is None:  # not first when a request begins: blank lines may come before it for ever
-                self._expect_head()
         super().data_received(data)
-        if self._reading_head and self._head > LARGEST_HEAD:
-            self._refuse(_TOO_LARGE)
+        if self._reading_head and self._head:
+            self._head_goes_on()
         if self._answered:  # and not all of it has come
             self.transport.close()
 
@@ -147,26 +125,17 @@ class Bounded(Whole):
 
     def on_headers_complete(self) -> None:
         self._head_is_here()
-        if self._door and self.url == _START and self.parser.get_method() == b"POST" and self._idle:
-            if self._door.room.full:
-                self._turn_away(self._door)
-                return
-            self._door.room.expect()
-            self.scope["state"][EXPECTED] = True
-        super().on_headers_complete()
-
-    @property
-    def _idle(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        start = self.url == _START and self.parser.get_method() == b"POST"
+        if self._door and start and self._idle and self._door.room.full:
+            self._turn_away(self._door)
+        else:
+            super().on_headers_complete()
 
     def _turn_away_unread(self, door: Door) -> None:
-        """Its timers are left as they are: to move them each time would cost as much as all the rest."""
         door.turned_away()
-        self._used = True
         self._head_is_here()
         self._reading_head = True  # the next one's
-        if self.timeout_keep_alive_task is None:
-            self._keep_alive()
+        self._rest()
         self._say_no()
 
     def _say_no(self) -> None:
@@ -175,14 +144,38 @@ class Bounded(Whole):
         if self.flow.write_paused:
             self.transport.abort()
 
-    def _keep_alive(self) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+    def on_response_complete(self) -> None:
+        """As uvicorn's own, but for the timer."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rest()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Called for all that comes. Timers are left as they are: to cancel one for each request and to make another
+        for each answer would cost as much as to write it."""
+
+    def _rest(self) -> None:
+        self._rested = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._keep_alive(self.timeout_keep_alive)
+
+    def _keep_alive(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close the connection if nobody has used it for so long."""
-        if self._used:
-            self._used = False
-            self._keep_alive()
+        """Close the connection if nobody has used it for so long. While a request is under way or its head has a
+        deadline, that is seen to: the next answer makes another timer."""
+        self.timeout_keep_alive_task = None
+        left = self._rested + self.timeout_keep_alive - self.loop.time()
+        if not self._idle or self._deadline:
+            return
+        if left > 0:
+            self._keep_alive(left)
         else:
             super().timeout_keep_alive_handler()
 
@@ -199,6 +192,14 @@ class Bounded(Whole):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._head, self._reading_head, self._answered, self._between = 0, True, False, True
+
+    def _head_goes_on(self) -> None:
+        """A read has ended in the middle of it. Its time begins here, so that a request that came in one read needs no
+        timer, and is not begun anew by blank lines, which may come before it for ever."""
+        if self._head > LARGEST_HEAD:
+            self._refuse(_TOO_LARGE)
+        elif self._deadline is None:
+            self._expect_head()
 
     def _expect_head(self) -> None:
         self._deadline = self.loop.call_later(SLOWEST_HEAD, self.transport.close)

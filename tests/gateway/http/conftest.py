@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from multidict import CIMultiDict
 from gateway.core.keys import api_key_hash
 from gateway.http.api import application
 from gateway.http.openapi import document
+from gateway.http.protocol import Bounded
 from gateway.http.surface import Surface
+from gateway.http.whole import Door
 from tests.gateway.http.contract import Contract, Reply, leaks
 from tests.support.surface import surface_of
 from tests.support.world import EMAIL, PHONE, World
@@ -94,7 +97,9 @@ async def listening(world: World, **changes: Any) -> AsyncIterator[Api]:
 
     keys = {api_key_hash(KEY): "shop", api_key_hash(SECOND_KEY): "shop", api_key_hash(BANK_KEY): "bank"}
     surface = surface_of(world, keys, **{"readiness": readiness, "draining": lambda: state.draining, **changes})
-    config = uvicorn.Config(application(surface), lifespan="off", log_config=None, ws="none", access_log=False)
+    app = application(surface)
+    http: Any = partial(Bounded, most=100, door=Door(surface.room, lambda: None, lambda: app))
+    config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)

@@ -15,16 +15,17 @@ import pytest
 import uvicorn
 from multidict import CIMultiDict
 from prometheus_client import CollectorRegistry
-from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 from structlog import get_logger
 
 from gateway.http import protocol
+from gateway.http.call import Asked
 from gateway.http.direct import Direct
 from gateway.http.openapi import document
-from gateway.http.protocol import Bounded, Door
+from gateway.http.protocol import Bounded
 from gateway.http.room import Room
+from gateway.http.whole import Door
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
 from tests.gateway.http.contract import Contract, Reply
@@ -47,13 +48,13 @@ async def serving(
     """A door with next to nothing behind it. Gives its port, and then a 503 for each start that is turned away."""
     seen: list[int] = []
 
-    async def endpoint(_request: Request) -> Response:
+    async def endpoint(_request: Asked) -> Response:
         async with room:
             if started:
                 await started()
         return PlainTextResponse("done")
 
-    async def check(_request: Request) -> Response:
+    async def check(_request: Asked) -> Response:
         return PlainTextResponse("checked")
 
     async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +62,7 @@ async def serving(
 
     surface: Any = SimpleNamespace(room=room, metrics=Metrics(CollectorRegistry(), Labels(), "1"), log=get_logger())
     app = Direct(elsewhere, endpoint, check, check, surface)
-    door = Door(room, lambda: seen.append(503))
+    door = Door(room, lambda: seen.append(503), lambda: app)
     http: Any = partial(Bounded, most=most, door=door)
     config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, ws="none", access_log=False)
     config.timeout_keep_alive = idle  # type: ignore[assignment]  # a float serves as well
