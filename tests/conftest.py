@@ -44,6 +44,13 @@ def redis(redis_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture(scope="session")
+def redis_watched(redis_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
+    """A primary, two replicas and three Sentinels, all of the same."""
+    with trio(tmp_path_factory.mktemp("rw"), program=redis_server) as group:
+        yield group
+
+
+@pytest.fixture(scope="session")
 def redis_clustered(redis_server: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
     """A cluster of the same."""
     with six(tmp_path_factory.mktemp("rc"), program=redis_server) as cluster:

@@ -21,7 +21,7 @@ EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
 """The modules whose tests hold for every kind of store."""
 SPREAD = {"test_purses"}
 """And those that are about what lies in several slots of a cluster."""
-KINDS = ("embedded", "redis", "secure", "sentinel", "cluster", "redis_cluster")
+KINDS = ("embedded", "redis", "secure", "sentinel", "redis_sentinel", "cluster", "redis_cluster")
 OPERATIONS = Path(__file__).parents[2] / "docs/operations.md"
 
 
@@ -45,6 +45,8 @@ async def shelf(request: pytest.FixtureRequest, valkey: str, tmp_path: Path) -> 
             yield (shelf := spread(request.getfixturevalue("clustered")))
         case "redis_cluster":
             yield (shelf := spread(request.getfixturevalue("redis_clustered")))
+        case "redis_sentinel":
+            yield (shelf := behind(request.getfixturevalue("redis_watched")))
         case "redis":
             yield (shelf := Shelf(request.getfixturevalue("redis")))
         case _:

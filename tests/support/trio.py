@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.store.embedded import binary
 from tests.support.servers import Server, free_port, server, until
 
 GROUP = "otp"
@@ -44,13 +43,13 @@ class Trio:
 
 
 @contextlib.contextmanager
-def trio(folder: Path, *arguments: str) -> Iterator[Trio]:
+def trio(folder: Path, *arguments: str, program: Path | None = None) -> Iterator[Trio]:
     """For as long as the block lasts. `arguments` are for each server."""
-    primary = server(folder / "s0", *arguments)
+    primary = server(folder / "s0", *arguments, program=program)
     follow = ["--replicaof", f"127.0.0.1 {primary.port}", "--repl-diskless-sync-delay", "0"]
-    servers = [primary, *(server(folder / f"s{n}", *follow, *arguments) for n in (1, 2))]
+    servers = [primary, *(server(folder / f"s{n}", *follow, *arguments, program=program) for n in (1, 2))]
     primary.arguments = [*primary.arguments, "--repl-diskless-sync-delay", "0"]
-    group = Trio(servers, [_sentinel(folder / f"w{n}", primary.port) for n in range(3)])
+    group = Trio(servers, [_sentinel(folder / f"w{n}", primary) for n in range(3)])
     try:
         for one in (*group.servers, *group.sentinels):
             one.start()
@@ -61,11 +60,11 @@ def trio(folder: Path, *arguments: str) -> Iterator[Trio]:
             one.kill()
 
 
-def _sentinel(folder: Path, primary: int) -> Server:
+def _sentinel(folder: Path, primary: Server) -> Server:
     folder.mkdir(parents=True)
     port, file = free_port(), folder / "sentinel.conf"
     file.write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor {GROUP} 127.0.0.1 {primary} 2\n"
+        f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor {GROUP} 127.0.0.1 {primary.port} 2\n"
         f"sentinel down-after-milliseconds {GROUP} 500\nsentinel failover-timeout {GROUP} 3000\n"
     )
-    return Server(port, folder, [str(file), "--sentinel"], binary())
+    return Server(port, folder, [str(file), "--sentinel"], primary.program)
