@@ -10,6 +10,7 @@ Path = tuple[str | int, ...]
 """Where something is in the configuration: ("policies", "login", "fallback", 1, "channel")."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.*<-]{1,64}")
+_NUMBER = re.compile(r"\+[0-9 ().-]{7,}|[0-9 ().-]{8,}")  # that a message can be sent to; vendors' codes are shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,15 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def named(key: str) -> str:
-    """A key fit to be shown on a terminal: cut short and in quotes unless it is plain."""
-    return key if _PLAIN.fullmatch(key) else repr(key[:40])
+    """A key fit to be shown on a terminal: cut short and in quotes unless it is plain, a destination masked."""
+    shown = _masked(key)
+    return shown if _PLAIN.fullmatch(shown) else repr(shown[:40])
+
+
+def _masked(key: str) -> str:
+    if "@" in key:
+        return f"{key[0]}**@{key.rpartition('@')[2]}"
+    return f"{key[:4]}*****{key[-2:]}" if _NUMBER.fullmatch(key) else key
 
 
 def near(wrong: str, known: Iterable[str]) -> list[str]:

@@ -98,46 +98,44 @@ def _sha256(text: str) -> str:
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 
 
-def _locale(text: str) -> str:
-    if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", text) is None:
-        raise ValueError("not a language tag: write one such as en or pt-BR")
-    return text
+def _written(pattern: str, fault: str) -> AfterValidator:
+    """Text that matches as a whole, or the fault."""
+
+    def checked(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(fault)
+        return text
+
+    return AfterValidator(checked)
 
 
-Locale = Annotated[str, AfterValidator(_locale)]
+Locale = Annotated[
+    str, _written(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*", "not a language tag: write one such as en or pt-BR")
+]
+Prefix = Annotated[
+    str,
+    _written(  # a brace would move the hash tag that keeps a verification's keys in one slot of a cluster
+        r"[A-Za-z0-9_.:-]{1,32}",
+        "not a usable prefix: write 1 to 32 letters, digits, dots, colons, hyphens and underscores",
+    ),
+]
+Currency = Annotated[str, _written(r"[A-Z]{3}", "not a currency: write its three ISO 4217 letters, such as USD")]
 
 
-def _prefix(text: str) -> str:
-    """A brace would move the hash tag that keeps a verification's keys in one slot of a cluster."""
-    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,32}", text) is None:
-        raise ValueError("not a usable prefix: write 1 to 32 letters, digits, dots, colons, hyphens and underscores")
-    return text
+def _destination(to: str) -> str:
+    """The number or the mailbox in its one spelling."""
+    try:
+        return destination.email(to).key if "@" in to else destination.phone(to).e164
+    except destination.Invalid as fault:
+        raise ValueError(f"not a destination: write another. {fault.reason}") from None
 
 
-Prefix = Annotated[str, AfterValidator(_prefix)]
+def _code(text: str) -> str:
+    """As a check compares it."""
+    try:
+        return normalise(text)
+    except Malformed as fault:
+        raise ValueError(f"{fault}: write one such as 123456 in quotes") from None
 
 
-def _currency(text: str) -> str:
-    if re.fullmatch(r"[A-Z]{3}", text) is None:
-        raise ValueError("not a currency: write its three ISO 4217 letters, such as USD")
-    return text
-
-
-Currency = Annotated[str, AfterValidator(_currency)]
-
-
-def _test_destinations(written: dict[str, str]) -> dict[str, str]:
-    """By the number or the mailbox in its one spelling; the code as a check compares it."""
-    found: dict[str, str] = {}
-    for place, (to, code) in enumerate(written.items(), 1):
-        try:
-            key = destination.email(to).key if "@" in to else destination.phone(to).e164
-            found[key] = normalise(code)
-        except destination.Invalid as fault:
-            raise ValueError(f"entry {place}: not a destination: write another. {fault.reason}") from None
-        except Malformed as fault:
-            raise ValueError(f"entry {place}: {fault}: write one such as 123456 in quotes") from None
-    return found
-
-
-TestDestinations = Annotated[dict[str, str], AfterValidator(_test_destinations)]
+TestDestinations = dict[Annotated[str, AfterValidator(_destination)], Annotated[str, AfterValidator(_code)]]
