@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Self
 
 import aiohttp
 
-from channels.contract import ErrorClass, SendError
+from channels.contract import Context, ErrorClass, ProviderSettings, SendError
 
 RESPONSE_LIMIT = 64 * 1024
 """Bytes of an answer that are read. No vendor's answer to a send comes near it."""
@@ -52,6 +53,15 @@ class Transport:
         self._timeout = timeout
         self._concurrency = concurrency
         self._session: aiohttp.ClientSession | None = None
+
+    @classmethod
+    def of(cls, settings: ProviderSettings, context: Context, *, concurrency: int = 0) -> Self:
+        """As a provider's section of the configuration has it, unless it is to have fewer connections."""
+        return cls(
+            user_agent=context.user_agent,
+            timeout=settings.timeout,
+            concurrency=concurrency or settings.concurrency,
+        )
 
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""

@@ -120,9 +120,7 @@ class Endpoint:
         self._url = f"{settings.base_url or host}/"
         self._credentials = _source(settings, context)
         self._clock = clock
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """Ask once. Raises SendError when no answer came or there are no credentials."""

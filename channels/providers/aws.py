@@ -120,7 +120,7 @@ class Aws:
         self._table = table
         self._clock = clock
         self._endpoint = Endpoint("sms-voice", settings, context, clock)
-        self._web = Transport(user_agent=context.user_agent, timeout=settings.timeout, concurrency=2)
+        self._web = Transport.of(settings, context, concurrency=2)
         self._topic = Topic(settings.topic_arn, fetch or self._get, clock) if settings.topic_arn else None
 
     @property

@@ -109,9 +109,7 @@ class Meta:
         self._verify_token = context.secrets["verify_token"].encode()
         secrets = (context.secrets["app_secret"], context.secrets.get("secondary_app_secret", ""))
         self._app_secrets = [secret.encode() for secret in secrets if secret]
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
 
     async def send(self, message: Message) -> Receipt:
         """Without an id in the receipt: the one that Meta gives (wamid) spells out the number in base64. And without a

@@ -123,9 +123,7 @@ class Msg91:
         self._authkey = context.secrets["authkey"]
         self._secret = context.secrets.get("webhook_secret", "").encode()
         self._url = f"{settings.base_url or API}/api/v5/flow/"
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
 
     @property
     def channels(self) -> frozenset[Channel]:

@@ -75,9 +75,7 @@ class Plivo:
         self._tokens = [one for one in (token, context.secrets.get("secondary_auth_token", "")) if one]
         self._authorization = aiohttp.encode_basic_auth(settings.auth_id, token)
         self._url = f"{settings.base_url or API}/v1/Account/{settings.auth_id}"
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
         self._senders: Mapping[Channel, Callable[[Message], Awaitable[Receipt]]] = {
             Channel.SMS: self._sms,
             Channel.VOICE: self._call,

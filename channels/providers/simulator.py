@@ -120,9 +120,7 @@ class Simulator:
         self._sleep = sleep
         self._entries: dict[str, Entry] = {}  # oldest first
         self._tasks: set[asyncio.Task[None]] = set()
-        self._http = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._http = Transport.of(settings, context)
 
     @property
     def outcomes(self) -> tuple[Scenario, ...]:

@@ -89,9 +89,7 @@ class Telegram:
         self._token = context.secrets["access_token"]
         tokens = (self._token, context.secrets.get("secondary_access_token", ""))
         self._keys = [hashlib.sha256(token.encode()).digest() for token in tokens if token]
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
 
     async def send(self, message: Message) -> Receipt:
         """One request: checkSendAbility before it would be refused for the same reasons, and charges already."""

@@ -82,12 +82,10 @@ class Twilio:
         self._settings = settings
         self._context = context
         self._table = table
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
         self._account = account(settings, context, Wire(self._transport, self._refusal))
-        self._lookups = Transport(  # a pool of its own: no message ever waits for a price
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=max(1, settings.concurrency // 8)
+        self._lookups = Transport.of(  # a pool of its own: no message ever waits for a price
+            settings, context, concurrency=max(1, settings.concurrency // 8)
         )
         self._prices = account(settings, context, Wire(self._lookups, self._refusal))
         tokens = (context.secrets["auth_token"], context.secrets.get("secondary_auth_token", ""))

@@ -81,9 +81,7 @@ class Vonage:
         self._secrets = context.secrets
         self._api = settings.base_url or API
         self._sms_api = settings.sms_base_url or settings.base_url or SMS_API
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
         self._bearer = (
             Bearer(settings.application_id, context.secrets["private_key"], clock) if settings.application_id else None
         )

@@ -89,9 +89,7 @@ class Webhook:
         self._settings = settings
         self._keys = keys
         self._now = now
-        self._transport = Transport(
-            user_agent=context.user_agent, timeout=settings.timeout, concurrency=settings.concurrency
-        )
+        self._transport = Transport.of(settings, context)
 
     async def send(self, message: Message) -> Receipt:
         if message.channel not in self.channels:
