@@ -32,7 +32,8 @@ class Terms:
 
 
 class Entry(NamedTuple):
-    """One message that was let through, known by its identity. To be settled, whatever becomes of it."""
+    """A message that was let through. To be settled, whatever becomes of it. A probe is known by its identity; all
+    that pass a closed breaker in one era share an entry."""
 
     era: int
     probe: bool
@@ -46,14 +47,15 @@ class Breaker:
     """
 
     def __init__(self, terms: Terms) -> None:
+        self.closed = True  # it lets everything through
         self._terms = terms
         self._counts: deque[tuple[int, list[int]]] = deque()  # by second: [sound, faulty]; at most window + 1 of them
-        self._era = 0
-        self._opened: float | None = None
+        self._usual = Entry(0, probe=False)
+        self._opened = 0.0
         self._probe: Entry | None = None
 
     def state(self, now: float) -> State:
-        if self._opened is None:
+        if self.closed:
             return State.CLOSED
         return State.OPEN if now < self._opened + self._terms.pause else State.HALF_OPEN
 
@@ -68,12 +70,12 @@ class Breaker:
         `insist` is for a message with nowhere else to go: it is let through in any state. It is no probe, but when it
         succeeds it has proved as much as one.
         """
-        if self._opened is None:
-            return Entry(self._era, probe=False)
+        if self.closed:
+            return self._usual
         refused = self.refuses(now)
         if refused and not insist:
             return None
-        entry = Entry(self._era, probe=not refused and self.state(now) is State.HALF_OPEN)
+        entry = Entry(self._usual.era, probe=not refused and self.state(now) is State.HALF_OPEN)
         if entry.probe:
             self._probe = entry
         return entry
@@ -82,9 +84,9 @@ class Breaker:
         """What came of it: sound, faulty, or None when it says nothing of the provider."""
         if entry is self._probe:
             self._probe = None  # also when nothing was learned: the next message probes
-        if sound is None or entry.era != self._era:
+        if sound is None or entry.era != self._usual.era:
             return
-        if self._opened is None:
+        if self.closed:
             self._count(sound, now)
         elif sound:
             self._turn(None)
@@ -108,6 +110,6 @@ class Breaker:
         return total >= self._terms.sample and faulty >= self._terms.share * total
 
     def _turn(self, opened: float | None) -> None:
-        self._opened = opened
-        self._era += 1
+        self.closed, self._opened = opened is None, opened or 0.0
+        self._usual = Entry(self._usual.era + 1, probe=False)
         self._counts.clear()

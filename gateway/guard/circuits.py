@@ -11,11 +11,7 @@ from gateway.guard.breaker import Breaker, Entry, State, Terms
 from gateway.telemetry.metrics import Metrics
 
 _SEVERITY = (State.CLOSED, State.HALF_OPEN, State.OPEN)
-
-
-def zone(message: Message) -> str:
-    """The group of countries that a message goes to: see zone_of."""
-    return zone_of(message.channel, message.to)
+_EMAIL = str(Channel.EMAIL)  # a member of an enum is looked up by a call, which every message would pay for
 
 
 def zone_of(channel: str, to: str) -> str:
@@ -24,11 +20,39 @@ def zone_of(channel: str, to: str) -> str:
     Those are the nine world zones of E.164: a route that broke towards India must not stop the messages to Brazil.
     Single countries would be finer, and too few messages go to most of them to tell an outage from bad luck.
     """
-    return "" if channel == Channel.EMAIL else to[1:2]
+    return "" if channel == _EMAIL else to[1:2]
 
 
-def _key(message: Message) -> tuple[Channel, str]:
-    return message.channel, zone(message)
+class Circuit:
+    """One breaker, by the clock of its provider's guard. `tell` hears of it when its state may be another."""
+
+    def __init__(self, terms: Terms, clock: Callable[[], float], tell: Callable[[Circuit], None]) -> None:
+        self._breaker = Breaker(terms)
+        self._clock = clock
+        self._tell = tell
+        self.told = State.CLOSED
+
+    @property
+    def state(self) -> State:
+        return self._breaker.state(self._clock())
+
+    def refuses(self) -> bool:
+        """Whether a message would be refused now."""
+        return not self._breaker.closed and self._breaker.refuses(self._clock())
+
+    def enter(self, *, insist: bool) -> Entry | None:
+        """Let a message through, or None. See Breaker.enter."""
+        entry = self._breaker.enter(self._clock(), insist=insist)
+        if not self._breaker.closed:  # one that is closed does not change by this
+            self._tell(self)
+        return entry
+
+    def settle(self, entry: Entry, sound: bool | None) -> None:
+        """See Breaker.settle."""
+        closed = self._breaker.closed
+        self._breaker.settle(entry, sound, self._clock())
+        if not (closed and self._breaker.closed):
+            self._tell(self)
 
 
 class Circuits:
@@ -40,31 +64,19 @@ class Circuits:
         self._clock = clock
         self._metrics = metrics
         self._log = log
-        self._breakers: dict[tuple[Channel, str], Breaker] = {}
-        self._told: dict[tuple[Channel, str], State] = {}
-        self._timers: dict[tuple[Channel, str], asyncio.TimerHandle] = {}
+        self._circuits: dict[tuple[str, str], Circuit] = {}
+        self._timers: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self._closed = False
 
-    def refuses(self, message: Message) -> bool:
-        """Whether this message would be refused now."""
-        breaker = self._breakers.get(_key(message))
-        return breaker is not None and breaker.refuses(self._clock())
+    def of(self, message: Message) -> Circuit:
+        """The one that a message goes by."""
+        key = message.channel, zone_of(message.channel, message.to)
+        return self._circuits.get(key) or self._made(key)
 
-    def enter(self, message: Message, *, insist: bool) -> Entry | None:
-        """Let a message through, or None. See Breaker.enter."""
-        key = _key(message)
-        breaker = self._breakers.get(key)
-        if breaker is None:
-            breaker = self._breakers[key] = Breaker(self._terms)
-        entry = breaker.enter(self._clock(), insist=insist)
-        self._tell(key)
-        return entry
-
-    def settle(self, message: Message, entry: Entry, sound: bool | None) -> None:
-        """See Breaker.settle."""
-        key = _key(message)
-        self._breakers[key].settle(entry, sound, self._clock())
-        self._tell(key)
+    def _made(self, key: tuple[str, str]) -> Circuit:
+        made = Circuit(self._terms, self._clock, lambda circuit: self._tell(key, circuit))
+        self._circuits[key] = made
+        return made
 
     def close(self) -> None:
         """Tell nothing more, and take back what was told: whoever bears this provider's name next begins closed."""
@@ -72,15 +84,15 @@ class Circuits:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for channel, _ in self._told:
+        for channel, _ in self._circuits:
             self._metrics.breaker(self._provider, channel, State.CLOSED)
 
-    def _tell(self, key: tuple[Channel, str]) -> None:
+    def _tell(self, key: tuple[str, str], circuit: Circuit) -> None:
         channel, group = key
-        state, before = self._breakers[key].state(self._clock()), self._told.get(key, State.CLOSED)
+        state, before = circuit.state, circuit.told
         if state is before or self._closed:
             return
-        self._told[key] = state
+        circuit.told = state
         self._metrics.breaker(self._provider, channel, self._worst(channel))
         self._log.warning(
             "breaker.changed",
@@ -90,19 +102,19 @@ class Circuits:
             from_state=str(before),
             state=str(state),
         )
-        self._wake(key, state)
+        self._wake(key, circuit)
 
-    def _wake(self, key: tuple[Channel, str], state: State) -> None:
+    def _wake(self, key: tuple[str, str], circuit: Circuit) -> None:
         """A breaker half opens by the clock alone. Without a timer, one that gets no traffic would be told as open,
         and page somebody, until its next message."""
         timer = self._timers.pop(key, None)
         if timer:
             timer.cancel()
-        if state is State.OPEN:
+        if circuit.told is State.OPEN:
             loop = asyncio.get_running_loop()
-            self._timers[key] = loop.call_later(self._terms.pause + 0.1, self._tell, key)
+            self._timers[key] = loop.call_later(self._terms.pause + 0.1, self._tell, key, circuit)
 
-    def _worst(self, channel: Channel) -> State:
+    def _worst(self, channel: str) -> State:
         """One value for all the zones of a channel, since a metric for each would cost ten times the series."""
-        states = [state for (told, _), state in self._told.items() if told is channel]
+        states = [circuit.told for (of, _), circuit in self._circuits.items() if of == channel]
         return max(states, key=_SEVERITY.index)

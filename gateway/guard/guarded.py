@@ -27,7 +27,9 @@ from channels.contract import (
     Unread,
 )
 from gateway.guard.breaker import Terms
-from gateway.guard.circuits import Circuits
+from gateway.guard.circuits import Circuit, Circuits
+from gateway.guard.deadlines import Deadline, Deadlines
+from gateway.guard.places import Places
 from gateway.guard.rate import Rate
 from gateway.telemetry.metrics import Metrics
 
@@ -63,8 +65,9 @@ class Guarded:
         self._hearing = provider if isinstance(provider, Hearing) else None
         self._pricing = provider if isinstance(provider, Pricing) else None
         self._name = name
-        self._room = asyncio.Semaphore(concurrency)
+        self._places = Places(concurrency)
         self._timeout = timeout
+        self._deadlines = Deadlines(timeout + _MARGIN)
         self._patience = patience
         self._rate = Rate(rate)
         self._questions = Rate(rate)  # of their own, so that no message ever waits behind one
@@ -72,60 +75,59 @@ class Guarded:
         self._metrics = metrics
         self._clock = clock
         self._sleep = sleep
-        self._under_way = 0
 
     def refuses(self, message: Message) -> bool:
         """Whether the breaker would refuse this message now."""
-        return self._circuits.refuses(message)
+        return self._circuits.of(message).refuses()
 
     async def send(self, message: Message, *, insist: bool = False) -> Receipt:
         """Raises SendError. `insist` sends through an open breaker: when a step's providers are all down, refusing them
         all would only make an outage of theirs one of ours, so the order stays and each is tried as ever."""
-        if not insist and self.refuses(message):
+        circuit = self._circuits.of(message)
+        if not insist and circuit.refuses():
             raise _open()  # before any waiting, and without a place taken from a message that may go
-        await self._place()
-        self._count(1)
+        waited = await self._turn() if self._rate.capped else 0.0
+        if not self._places.take():
+            await self._place(self._patience - waited)
+        self._metrics.in_flight(self._name, self._places.taken)
         try:
-            return await self._through(message, insist)
+            return await self._through(circuit, message, insist)
         finally:
-            self._count(-1)
-            self._room.release()
+            self._places.leave()
+            self._metrics.in_flight(self._name, self._places.taken)
 
-    async def _place(self) -> None:
-        """Take a turn and a place among the requests under way, both within `patience`."""
-        waited = self._rate.turn(self._clock(), self._patience)
-        if waited:
-            await self._sleep(waited)
+    async def _turn(self) -> float:
+        """Wait for a turn, if there is one within `patience`: the seconds that it took."""
+        wait = self._rate.turn(self._clock(), self._patience)
+        if wait:
+            await self._sleep(wait)
+        return wait
+
+    async def _place(self, patience: float) -> None:
         try:
-            if self._room.locked():
-                async with asyncio.timeout(self._patience - waited):
-                    await self._room.acquire()
-            else:
-                await self._room.acquire()  # at once: nobody waits
+            async with asyncio.timeout(patience):
+                await self._places.wait()
         except TimeoutError:
             raise SendError(ErrorClass.THROTTLED, "no-room") from None
 
-    async def _through(self, message: Message, insist: bool) -> Receipt:
-        """Past the breaker, which learns what comes of it."""
-        entry, sound = self._circuits.enter(message, insist=insist), None
+    async def _through(self, circuit: Circuit, message: Message, insist: bool) -> Receipt:
+        """Past the breaker, which learns what comes of it, and in time."""
+        entry, sound = circuit.enter(insist=insist), None
         if entry is None:  # it opened, or another message probes, since this one began to wait
             raise _open()
         try:
-            receipt = await self._in_time(message)
+            with Deadline(self._deadlines):
+                receipt = await self._provider.send(message)
             sound = True
         except SendError as error:
             sound = False if error.error in PROVIDER_FAULTS else None
             raise
-        finally:  # a cancellation or a fault in our own code says nothing of the provider
-            self._circuits.settle(message, entry, sound)
-        return receipt
-
-    async def _in_time(self, message: Message) -> Receipt:
-        try:
-            async with asyncio.timeout(self._timeout + _MARGIN):
-                return await self._provider.send(message)
         except TimeoutError:
+            sound = False
             raise SendError(ErrorClass.PROVIDER_DOWN, "deadline", ambiguous=True) from None
+        finally:  # a cancellation or a fault in our own code says nothing of the provider
+            circuit.settle(entry, sound)
+        return receipt
 
     @property
     def shared(self) -> bool:
@@ -170,11 +172,8 @@ class Guarded:
 
     async def close(self) -> None:
         self._circuits.close()
+        self._deadlines.close()
         await self._provider.close()
-
-    def _count(self, change: int) -> None:
-        self._under_way += change
-        self._metrics.in_flight(self._name, self._under_way)
 
 
 def _open() -> SendError:

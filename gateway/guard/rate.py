@@ -9,6 +9,7 @@ class Rate:
     """Gives out turns, `per_second` of them; None is no cap. Holds one number, whatever the load."""
 
     def __init__(self, per_second: float | None) -> None:
+        self.capped = bool(per_second)
         self._gap = 1 / per_second if per_second else 0.0
         self._next = 0.0
 

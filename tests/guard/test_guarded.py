@@ -10,7 +10,7 @@ import pytest
 from channels.contract import PROVIDER_FAULTS, Channel, Cost, ErrorClass, Message, Receipt, SendError
 from gateway.guard import Guarded, guarded
 from gateway.guard.breaker import Entry
-from gateway.guard.circuits import zone
+from gateway.guard.circuits import Circuit, zone_of
 from tests.guard.conftest import FINE, MESSAGE, Bench
 from tests.support.world import FakeCarrier
 
@@ -218,11 +218,11 @@ async def test_only_the_providers_own_faults_open_the_breaker(bench: Bench, erro
 async def test_a_fault_in_our_own_code_does_not_open_the_breaker_and_a_deadline_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guarded, "_MARGIN", 0.001)
     guard = bench.guard(timeout=0.001, concurrency=50)
     bench.carrier.scripts.extend([ValueError()] * 40)
     await asyncio.gather(*(guard.send(MESSAGE) for _ in range(40)), return_exceptions=True)
     assert not guard.refuses(MESSAGE)
-    monkeypatch.setattr(guarded, "_MARGIN", 0.001)
     bench.carrier.scripts.extend([hang] * 20)
     await asyncio.gather(*(guard.send(MESSAGE) for _ in range(20)), return_exceptions=True)
     assert guard.refuses(MESSAGE)
@@ -259,7 +259,7 @@ async def test_channels_and_zones_have_breakers_of_their_own(bench: Bench) -> No
     [("sms", "+14155550123", "1"), ("voice", "+442079460000", "4"), ("email", "+1@example.org", "")],
 )
 def test_the_zone_is_the_first_digit_of_the_calling_code(channel: str, to: str, expected: str) -> None:
-    assert zone(replace(MESSAGE, channel=Channel(channel), to=to)) == expected
+    assert zone_of(channel, to) == expected
 
 
 async def test_a_message_that_insists_is_tried_all_the_same(bench: Bench) -> None:
@@ -308,12 +308,12 @@ async def test_a_guard_that_asks_the_breaker_only_before_it_waits_is_noticed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guard = bench.guard(concurrency=1000)
-    asking = guard._circuits.enter
+    asking = Circuit.enter
 
-    def unasked(message: Message, *, insist: bool) -> Entry | None:
-        return asking(message, insist=insist) if len(bench.carrier.sent) < 20 else Entry(0, probe=False)
+    def unasked(circuit: Circuit, *, insist: bool) -> Entry | None:
+        return asking(circuit, insist=insist) if len(bench.carrier.sent) < 20 else Entry(0, probe=False)
 
-    monkeypatch.setattr(guard._circuits, "enter", unasked)
+    monkeypatch.setattr(Circuit, "enter", unasked)
     assert await probes(bench, guard) == 1000
 
 
@@ -371,7 +371,7 @@ async def test_a_vendor_that_stalls_holds_up_no_other_and_fills_nothing() -> Non
     done, held = await asyncio.wait(stuck, timeout=0.5)
     assert (len(held), len(stalled.carrier.sent), stalled.in_flight) == (64, 64, 64)
     assert {str(send.exception()) for send in done} == {"throttled (no-room)"}
-    assert not slow._room._waiters  # nobody waits behind them any more
+    assert not slow._places._line  # nobody waits behind them any more
     for send in held:
         send.cancel()
     await asyncio.gather(*held, return_exceptions=True)
@@ -381,7 +381,7 @@ async def test_a_vendor_that_stalls_holds_up_no_other_and_fills_nothing() -> Non
 async def test_two_vendors_behind_one_door_would_be_noticed() -> None:
     stalled, sound = Bench(FakeCarrier("one", [hang] * 64)), Bench()
     slow, fast = stalled.guard(concurrency=64, timeout=60.0), sound.guard(concurrency=64, patience=0.01)
-    fast._room = slow._room
+    fast._places = slow._places
     stuck = [asyncio.create_task(slow.send(MESSAGE)) for _ in range(64)]
     await asyncio.sleep(0.001)
     with pytest.raises(SendError, match="no-room"):
