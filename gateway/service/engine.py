@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from channels.contract import Channel, ErrorClass
 from gateway.core import machine
 from gateway.core.keys import Unopenable
 from gateway.core.machine import Changed, Effect, Event, Failed, Send
-from gateway.core.model import Attempt, Verification
+from gateway.core.model import Attempt, AttemptStatus, Verification
 from gateway.service import limiting, messages, record, spending, suppressions, suspicion, unpriced
 from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
@@ -28,6 +28,8 @@ _COMMIT_TRIES = 20
 _RECENT = 1_000  # verifications that are remembered as they were written last, in 3 MB
 _STORE_PAUSE = 0.25
 """Seconds between tries to write down the outcome of a send while the store is away."""
+_DECIDED = (Committed, Conflict)
+_Written = tuple[machine.Turn, Committed | Conflict]
 
 
 class Contended(Exception):
@@ -41,8 +43,7 @@ class Reseal:
     fields: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(NamedTuple):
     """The state after an event, and the message that must now be sent, if any."""
 
     stored: Stored
@@ -84,7 +85,7 @@ class Engine:
     def carry(self, stored: Stored, attempt: Attempt, since: float, secrets: Secrets | None = None) -> None:
         """Send this attempt, and whatever its failure leads to, in the background. `since` is the store's `elapsed` at
         which it was asked to write the attempt down: the lease counts from then, or later."""
-        task = asyncio.create_task(self._carry(stored, attempt, since, secrets))
+        task = asyncio.get_running_loop().create_task(self._carry(stored, attempt, since, secrets))
         self._tasks[task] = verification = stored.verification.id
         self._carried[verification] = self._carried.get(verification, 0) + 1
         task.add_done_callback(self._done)
@@ -120,7 +121,8 @@ class Engine:
                 return Turned(stored, None)
             turn, result = await self._write(stored, event, turn, now, by_person, reseal)
             if isinstance(result, Committed):
-                return await self._allowed(self._turned(stored, turn, now, result, since, reseal), result)
+                turned = self._turned(stored, turn, now, result, since, reseal)
+                return await self._allowed(turned, result) if result.suppressed else turned
             stored = result.stored
         raise Contended
 
@@ -133,9 +135,24 @@ class Engine:
         suppressions.left_out(self._setup, committed.suppressed, verification=v.id, app=v.app, purpose=v.purpose)
         return await self.turn(turned.stored, _opted_out(turned.send))
 
-    async def _write(
+    def _write(
         self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
-    ) -> tuple[machine.Turn, Committed | Conflict]:
+    ) -> Awaitable[_Written]:
+        """What the turn has become, written down or in conflict. News without a message asks for nothing that could be
+        refused, and takes the short way: that is every message's own outcome."""
+        if _send_of(turn) is None:
+            return self._news(stored, turn, now)
+        return self._message(stored, event, turn, now, by_person, reseal)
+
+    async def _news(self, stored: Stored, turn: machine.Turn, now: int) -> _Written:
+        done, result = await self._reserve(stored, turn, now, False, None)
+        if not isinstance(result, _DECIDED):
+            raise Unavailable("a commit that asks for nothing was refused")
+        return done, result
+
+    async def _message(
+        self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
+    ) -> _Written:
         before = stored.verification
         turn, challenged = await self._suspected(stored, event, turn, now, by_person)
         done, result = await self._reserve(stored, turn, now, by_person, reseal)
@@ -143,7 +160,7 @@ class Engine:
         if goes_on and (free := self._among(spending.only_free(before), before, event, now)):
             turn = free
             done, result = await self._reserve(stored, turn, now, by_person, reseal)
-        if isinstance(result, Committed | Conflict):
+        if isinstance(result, _DECIDED):
             return done, result
         refused, reason = self._refusal(turn[0], result, by_person)
         if by_person:
@@ -151,12 +168,9 @@ class Engine:
         ways = None if challenged else limiting.elsewhere(before, turn[0], result)
         if ways and (other := self._among(ways, before, event, now)):
             done, result = await self._reserve(stored, other, now, by_person, None)
-            if isinstance(result, Committed | Conflict):
+            if isinstance(result, _DECIDED):
                 return done, result
-        done, result = await self._reserve(stored, machine.bar(turn, reason), now, by_person, None)
-        if not isinstance(result, Committed | Conflict):
-            raise Unavailable("a commit that asks for nothing was refused")
-        return done, result
+        return await self._news(stored, machine.bar(turn, reason), now)
 
     async def _reserve(
         self, stored: Stored, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
@@ -168,7 +182,7 @@ class Engine:
         held = send.attempt.held if send and not turn[0].shadow else 0
         spend = spending.spend(turn[0], now, held, change)
         result = await self._commit(stored, turn, now, counters, send, reseal, spend)
-        if isinstance(result, Committed):
+        if spend and isinstance(result, Committed):
             spending.tell(self._setup, turn[0], spend, result.paid)
         return turn, result
 
@@ -220,12 +234,13 @@ class Engine:
     ) -> Turned:
         v, effects = turn
         v = v.but(version=stored.verification.version + 1, resend_at=committed.again)
-        stored = stored._replace(verification=v)
+        stored = Stored(v, *stored[1:])
         self._remember(stored)
         if reseal:
             stored = stored._replace(key_id=str(reseal.fields["k"]), sealed=cast("bytes", reseal.fields["h"]))
         self._tell(v, effects, now)
-        suspicion.further(self._setup, stored, effects)
+        if len(v.attempts) > 1:  # the first message is counted with the start
+            suspicion.further(self._setup, stored, effects)
         send = _send_of(turn)
         return Turned(stored, send.attempt if send else None, since)
 
@@ -235,9 +250,10 @@ class Engine:
         return self._recent.get(verification)
 
     def _remember(self, stored: Stored) -> None:
-        self._recent.pop(stored.verification.id, None)
-        if stored.verification.pending:
-            self._recent[stored.verification.id] = stored._replace(sealed=None)
+        v = stored.verification
+        self._recent.pop(v.id, None)
+        if v.pending:
+            self._recent[v.id] = Stored(v, stored.key_id, None, *stored[3:])
             if len(self._recent) > _RECENT:
                 del self._recent[next(iter(self._recent))]
 
@@ -328,12 +344,12 @@ class Engine:
             event = await messages.sent(
                 self._setup, stored, next_attempt, secrets or messages.opened(self._setup, stored)
             )
-            turned = await self._written(stored, event)
-            stored, next_attempt, since = turned.stored, turned.send, turned.since
+            stored, next_attempt, since = await self._written(stored, event)
             if self._draining and next_attempt:
                 await self._release([stored.verification.id])  # the next message is another process's
                 return
-        await suspicion.unsent(self._setup, stored.verification)
+        if stored.verification.exhausted:
+            await suspicion.unsent(self._setup, stored.verification)
 
     def _too_late(self, since: float) -> bool:
         """Whether this process stood still, or waited for the store, for so much of its lease that another one may be
@@ -343,15 +359,17 @@ class Engine:
     async def _written(self, stored: Stored, event: Event) -> Turned:
         """Write a send's outcome down, even if the store is away for a while: a message that went out and is not
         written down is sent again when its lease ends."""
-        tries = max(1, int(self._setup.pace.lease / 1000 / _STORE_PAUSE))
-        for _ in range(tries - 1):
+        tries = int(self._setup.pace.lease / 1000 / _STORE_PAUSE)
+        while True:
             try:
                 return await self.turn(stored, event)
             except (Unavailable, Contended):
-                await asyncio.sleep(_STORE_PAUSE)
-        return await self.turn(stored, event)
+                tries -= 1
+                if tries <= 0:
+                    raise
+            await asyncio.sleep(_STORE_PAUSE)
 
-    async def _commit(
+    def _commit(
         self,
         stored: Stored,
         turn: machine.Turn,
@@ -360,28 +378,28 @@ class Engine:
         send: Send | None,
         reseal: Reseal | None,
         spend: Spend | None,
-    ) -> Committed | Conflict | StoreLimited | Capped:
-        v, effects = turn
+    ) -> Awaitable[Committed | Conflict | StoreLimited | Capped]:
+        (v, effects), before, setup = turn, stored.verification, self._setup
         fields: dict[str, object] = {"t": pack_messages(v)}
         if reseal:
             fields.update(reseal.fields)
         if send:
             fields[sent_to(send.attempt.channel)] = 1
-        if v.shadow and not stored.verification.shadow:
+        if v.shadow and not before.shadow:
             fields["S"] = 1
-        return await self._setup.store.commit(
+        return setup.store.commit(
             Change(
-                id=v.id,
-                version=stored.verification.version,
-                fields=fields,
-                status=v.status if v.status is not stored.verification.status else None,
-                due=machine.due(v, now, self._setup.pace) or 0,
-                journal=record.journal(v, effects, now),
-                tombstone=self._setup.times.tombstone,
-                counters=counters,
-                looks=suppressions.looks(v.opt_outs, [send.attempt.channel]) if send else (),
-                marks=suppressions.marks(self._setup, v, effects),
-                spend=spend,
+                v.id,
+                before.version,
+                fields,
+                v.status if v.status is not before.status else None,
+                machine.due(v, now, setup.pace) or 0,
+                record.journal(v, effects, now),
+                setup.times.tombstone,
+                counters,
+                suppressions.looks(v.opt_outs, [send.attempt.channel]) if send else (),
+                suppressions.marks(setup, v, effects),
+                spend,
             )
         )
 
@@ -396,9 +414,11 @@ class Engine:
 
     def _count(self, v: Verification, effects: tuple[Effect, ...], now: int) -> None:
         record.tell(self._setup, v, effects, now)
-        suppressions.tell(self._setup, v, effects)
-        for provider in unpriced.hear(self.unpriced, self._setup.carriers, v, effects, now):
-            self._setup.metrics.price_lookup(provider, "dropped")
+        for effect in effects:
+            if isinstance(effect, Changed) and effect.attempt.status is not AttemptStatus.SENT:
+                suppressions.tell(self._setup, v, effect.attempt)
+                if not unpriced.hear(self.unpriced, self._setup.carriers, v, effect.attempt, now):
+                    self._setup.metrics.price_lookup(effect.attempt.provider, "dropped")
 
     def _done(self, task: asyncio.Task[None]) -> None:
         verification = self._tasks.pop(task)

@@ -15,10 +15,9 @@ _SAYS_NOTHING = (Status.PENDING, Status.CANCELED)
 
 
 def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
-    """A message took a new status. In time or not is all that counts: a code that comes after the next message went out
-    has helped nobody. Where a vendor's reports don't come through, silence says nothing."""
-    if attempt.status is AttemptStatus.SENT:
-        return
+    """What became of a message that was sent, or that it was not. In time or not is all that counts: a code that comes
+    after the next message went out has helped nobody. Where a vendor's reports don't come through, silence says
+    nothing."""
     way = _way(v, attempt)
     late = attempt.at - attempt.queued_at > v.steps[attempt.step].wait  # it was silent first, and counted as that
     match attempt.status:

@@ -13,6 +13,8 @@ from gateway.service import suspicion, trial
 from gateway.service.setup import Carrier, Setup
 from gateway.store.document import Secrets, Stored, unpack_secrets
 
+_CHANNELS = {str(channel): channel for channel in Channel}  # Channel(name) is four calls
+
 
 def opened(setup: Setup, stored: Stored) -> Secrets:
     """The code and the destinations. Raises Unopenable, as it does for a verification that has ended."""
@@ -74,7 +76,7 @@ def terms(setup: Setup, name: str, channel: Channel, lifetime: int, **said: str)
 
 def worded(setup: Setup, stored: Stored, attempt: Attempt, secrets: Secrets) -> Message:
     """The message of one attempt, in words."""
-    v, channel = stored.verification, Channel(attempt.channel)
+    v, channel = stored.verification, _CHANNELS[attempt.channel]
     left = max(1, round((v.expires_at - setup.store.now()) / 1000))
     said = {"locale": stored.locale, "purpose": v.purpose, "domain": secrets.domain, "app_hash": secrets.app_hash}
     token = setup.keys.token(v.id, attempt.number, attempt.provider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send, Unsent
@@ -34,17 +34,19 @@ def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:
     return b"".join([entry(v, now, *facts) for effect in effects for facts in _facts(effect)])
 
 
-def _facts(effect: Effect) -> Iterator[tuple[Any, ...]]:
+def _facts(effect: Effect) -> tuple[tuple[Any, ...], ...]:
     match effect:
         case Changed(attempt):
-            yield (str(attempt.status), attempt.number, attempt.reason, attempt.vendor_code)
+            return ((str(attempt.status), attempt.number, attempt.reason, attempt.vendor_code),)
         case FellBack(left, taken, reason):
-            yield ("resent" if reason == "resend" else "fell_back", left.number, taken.number, reason)
-            yield ("queued", taken.number)
+            name = "resent" if reason == "resend" else "fell_back"
+            return (name, left.number, taken.number, reason), ("queued", taken.number)
         case Exhausted(reason):
-            yield ("exhausted", reason)
+            return (("exhausted", reason),)
         case Ended(status):
-            yield (str(status),)
+            return ((str(status),),)
+        case _:
+            return ()
 
 
 _FACTS: dict[str, tuple[str, ...]] = {
@@ -129,7 +131,8 @@ def shadowed(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> None
 
 def _tell_attempt(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
     setup.metrics.attempt(attempt.channel, attempt.provider, v.country, str(attempt.status), attempt.reason)
-    learning.heard(setup, v, attempt, now)
+    if attempt.status is not AttemptStatus.SENT:
+        learning.heard(setup, v, attempt, now)
     if attempt.status is AttemptStatus.DELIVERED:
         setup.metrics.delivered(attempt.channel, attempt.provider, (now - attempt.queued_at) / 1000)
     say = setup.log.warning if attempt.status is AttemptStatus.FAILED else setup.log.info

@@ -12,6 +12,8 @@ from policies.model import Decision
 from policies.money import Unrated, bounds
 from policies.rules.spend import free
 
+_SETTLING = (Unsent, Paid)
+
 
 def purses(setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
     """The purses of a verification that begins now, one for each cap. A purse is named by whom it belongs to and its
@@ -38,7 +40,7 @@ def settled(setup: Setup, turn: Turn) -> tuple[Turn, int]:
     v, effects = turn
     change = 0
     for effect in effects:
-        if not isinstance(effect, Unsent | Paid):
+        if not isinstance(effect, _SETTLING):
             continue
         attempt = effect.attempt
         due = 0 if isinstance(effect, Unsent) else _reckoned(setup, effect.cost)
@@ -73,7 +75,8 @@ def tell(setup: Setup, v: Verification, asked: Spend | None, paid: steps.Paid) -
     if asked is None:
         return
     setup.metrics.spent(v.app, v.country, "spent", asked.reserve + max(0, asked.change))
-    setup.metrics.spent(v.app, v.country, "returned", max(0, -asked.change))
+    if asked.change < 0:
+        setup.metrics.spent(v.app, v.country, "returned", -asked.change)
     for purse, spent in zip(asked.purses, paid.spent, strict=True):
         setup.metrics.purse(v.policy, purse.name, purse.key, purse.ends, spent / purse.cap if purse.cap else 1.0)
     for index in paid.near:

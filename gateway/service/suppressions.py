@@ -47,15 +47,17 @@ def looks(records: OptOuts, channels: Iterable[str]) -> tuple[Look, ...]:
 def marks(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> tuple[Mark, ...]:
     """What a turn has the store remember: that a vendor knows of an opt-out."""
     return tuple(
-        Mark(v.opt_outs.key(attempt.channel), (attempt.channel,), VENDOR, life(setup, v.app))
-        for attempt in _opted_out(effects)
-        if v.opt_outs.key(attempt.channel)
+        [
+            Mark(v.opt_outs.key(effect.attempt.channel), (effect.attempt.channel,), VENDOR, life(setup, v.app))
+            for effect in effects
+            if isinstance(effect, Changed) and _marked(effect.attempt) and v.opt_outs.key(effect.attempt.channel)
+        ]
     )
 
 
-def tell(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> None:
-    """Count and log what `marks` had the store remember."""
-    for attempt in _opted_out(effects):
+def tell(setup: Setup, v: Verification, attempt: Attempt) -> None:
+    """Count and log what `marks` had the store remember of this attempt."""
+    if _marked(attempt):
         setup.metrics.suppression(attempt.channel, "added")
         setup.log.info(
             "suppression.added",
@@ -75,13 +77,13 @@ def left_out(setup: Setup, channels: Iterable[str], **facts: object) -> None:
     setup.log.info("suppression.applied", channels=named, **facts)
 
 
-def _opted_out(effects: tuple[Effect, ...]) -> list[Attempt]:
-    changed = [effect.attempt for effect in effects if isinstance(effect, Changed)]
-    return [a for a in changed if a.status is AttemptStatus.FAILED and _by_vendor(a)]
-
-
-def _by_vendor(attempt: Attempt) -> bool:
-    return attempt.reason == ErrorClass.OPTED_OUT and attempt.vendor_code != ALREADY
+def _marked(attempt: Attempt) -> bool:
+    """Whether it failed because the vendor knows of an opt-out."""
+    return (
+        attempt.status is AttemptStatus.FAILED
+        and attempt.reason == ErrorClass.OPTED_OUT
+        and attempt.vendor_code != ALREADY
+    )
 
 
 def life(setup: Setup, app: str) -> int:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from gateway.core.machine import Changed, Effect
-from gateway.core.model import AttemptStatus, Verification
+from gateway.core.model import Attempt, AttemptStatus, Verification
 from gateway.service.setup import Carrier
 
 WAITS = (10_000, 60_000, 600_000)
@@ -76,20 +75,14 @@ class Agenda:
         heapq.heappush(self._heap, (now + WAITS[item.asked], next(self._ticket), item))
 
 
-def hear(
-    agenda: Agenda, carriers: Mapping[str, Carrier], v: Verification, effects: tuple[Effect, ...], now: int
-) -> list[str]:
-    """Have the prices asked for of messages that a turn gave an end, where the vendor tells prices only then. Silence
-    is one as well: the message was taken, and is billed. Returns the providers of those that there was no room for."""
-    lost: list[str] = []
-    for effect in effects:
-        match effect:
-            case Changed(attempt) if attempt.status in _TOLD and attempt.message_id and attempt.cost is None:
-                carrier = carriers.get(attempt.provider)
-                item = Unpriced(v.id, attempt.number, attempt.provider, attempt.message_id)
-                if carrier and carrier.prices and not agenda.add(item, now):
-                    lost.append(attempt.provider)
-    return lost
+def hear(agenda: Agenda, carriers: Mapping[str, Carrier], v: Verification, attempt: Attempt, now: int) -> bool:
+    """Have the price asked for of a message that a turn gave an end, where the vendor tells prices only then. Silence
+    is one as well: the message was taken, and is billed. False when there was no room for it."""
+    if attempt.status not in _TOLD or not attempt.message_id or attempt.cost is not None:
+        return True
+    carrier = carriers.get(attempt.provider)
+    item = Unpriced(v.id, attempt.number, attempt.provider, attempt.message_id)
+    return carrier is None or not carrier.prices or agenda.add(item, now)
 
 
 def _name(item: Unpriced) -> tuple[str, int]:

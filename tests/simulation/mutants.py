@@ -90,11 +90,11 @@ async def _counts_nothing(self: Engine, stored: Stored, turn: Any, now: int, _co
 
 
 async def _reserves_later(
-    self: Engine, stored: Stored, turn: Any, now: int, counters: Any, reseal: Any, spend: Spend | None
+    self: Engine, stored: Stored, turn: Any, now: int, counters: Any, send: Any, reseal: Any, spend: Spend | None
 ) -> Any:
     """Queues a message, and pays for it when there is time."""
     late = spend if spend and spend.reserve else None
-    done = await Engine._commit(self, stored, turn, now, counters, reseal, None if late else spend)
+    done = await Engine._commit(self, stored, turn, now, counters, send, reseal, None if late else spend)
     if late and isinstance(done, Committed):
         self._later = asyncio.create_task(_paid(self, late))  # type: ignore[attr-defined]
         return done._replace(paid=Paid((0,) * len(late.purses)))
