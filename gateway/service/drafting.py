@@ -49,6 +49,7 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
     purses = plan.purses_at(setup, decision, now)
     v = _verification(verification, request, decision, to, now, limits=kept, opt_outs=opt_outs, purses=purses)
     locale = request.locale or setup.apps[app].locale
+    terms = plan.terms_of(v)
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
     guesses = plan.guesses(to.target)
     watched = suspicion.watched(setup, decision.watches)
@@ -65,11 +66,12 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
             "a": v.app,
             "m": v.checks_max,
             "h": sealed,
-            "b": pack_body(v, locale),
+            "b": pack_body(v, locale, terms),
             "E": pack_ending(v.purpose, v.policy, v.zone, v.country),
             "t": pack_messages(v),
-            "j": record.started(v, ordering.told(decision)),
+            "j": record.started(ordering.told(decision)),
         },
+        terms=terms,
         guesses=guesses,
         life=decision.code.expiry,
         keep=decision.code.expiry + setup.times.tombstone,

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.core.keys import Keyring
-from gateway.core.model import Purse, SendLimit
+from gateway.core.model import Purse, SendLimit, Verification
 from gateway.service import spending, suspicion, vigilance
 from gateway.service.setup import Setup
 from gateway.store import steps
 from gateway.store.steps import Rule
+from gateway.store.terms import Terms, terms_of
 from policies import model
-from policies.model import Counts, Decision, GuessBudget, Limit, Outline
+from policies.model import Counts, Decision, GuessBudget, Limit, Outline, Step
 from policies.rules.limits import with_cooldown
 
 _KEPT = 2_048
 """Plans, at about 5 kB each; each policy remembers fewer outlines."""
+_WAYS = 64
+"""Of each plan. What was forgotten is worked out again."""
 _HOUR = 3_600_000
 _CONSTANT = frozenset({"app", "country", "everything"})
 """What is the same for everybody in the same circumstances."""
@@ -46,6 +49,7 @@ class Plan:
     watch: str  # the key of the app's failed checks
     block: bool
     purses: tuple[int, tuple[Purse, ...]] = (0, ())  # and the hour that they are of
+    terms: dict[tuple[tuple[Step, ...], bool], Terms] = field(default_factory=dict)
 
     def purses_at(self, setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
         """The purses of a verification that begins now. Their periods all begin and end with an hour."""
@@ -54,6 +58,17 @@ class Plan:
         if self.purses[0] != now // _HOUR:
             self.purses = now // _HOUR, spending.purses(setup, decision, now)
         return self.purses[1]
+
+    def terms_of(self, v: Verification) -> Terms:
+        """What a verification that is started by this plan has in common with others that go the same ways, which may
+        stand in another order or be silent at night, and that pay for them, as those to test destinations don't."""
+        ways = v.steps, bool(v.purses)
+        terms = self.terms.get(ways)
+        if terms is None:
+            if len(self.terms) >= _WAYS:
+                self.terms.clear()
+            terms = self.terms[ways] = terms_of(v)
+        return terms
 
 
 class Plans:

@@ -12,6 +12,8 @@ from gateway.service.setup import Setup
 from gateway.store.document import EVENTS, Stored, pack, unpack_journal
 
 _NUMBERS = {name: number for number, name in enumerate(EVENTS)}
+_CREATED = pack([0, _NUMBERS["created"]])
+_QUEUED = pack([0, _NUMBERS["queued"], 1])
 
 
 def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
@@ -22,11 +24,9 @@ def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
     return pack([max(0, now - v.created_at), _NUMBERS.get(name, name), *facts])
 
 
-def started(v: Verification, ordered: Iterable[str] = ()) -> bytes:
+def started(ordered: Iterable[str] = ()) -> bytes:
     """The first events of a journal. `ordered` is why the providers stand as they do."""
-    at = v.created_at
-    created, queued = entry(v, at, "created"), entry(v, at, "queued", v.current.number)
-    return b"".join([created, *(entry(v, at, "ordered", why) for why in ordered), queued])
+    return b"".join([_CREATED, *(pack([0, _NUMBERS["ordered"], why]) for why in ordered), _QUEUED])
 
 
 def journal(v: Verification, effects: tuple[Effect, ...], now: int) -> bytes:

@@ -20,7 +20,7 @@ T       tokens of the steps that reserved in other slots   create, commit
 W       the watches that it is counted under, with items   create; erased by feedback
 E       what its end is told by: see pack_ending           create
 h       sealed: code, destinations, context                create, commit; erased at every end
-b       body: see store/body.py                            create
+b       body: see store/body.py; its terms stand elsewhere create
 t       what became of its messages: see there             create, commit
 j       journal: events, one MessagePack value after another   all; the last is dropped when it is full
 """
@@ -35,7 +35,8 @@ from typing import Any, NamedTuple
 import msgpack
 
 from gateway.core.model import End, Status, Verification
-from gateway.store.body import Body, unpack_body, unpack_messages
+from gateway.store.body import Body, open_body, said, unpack_messages
+from gateway.store.terms import Terms
 
 STATUS_LETTERS: Mapping[Status, str] = {
     Status.PENDING: "p",
@@ -64,6 +65,13 @@ class Secrets:
 
     def __repr__(self) -> str:
         return "Secrets(...)"
+
+
+class Document(NamedTuple):
+    """A document, unpacked."""
+
+    fields: dict[bytes, Any]
+    body: Body
 
 
 class Stored(NamedTuple):
@@ -98,11 +106,16 @@ def unpack_secrets(data: bytes) -> Secrets:
     return Secrets(*unpack(data))
 
 
-def unpack_document(verification_id: str, data: bytes) -> Stored:
+def opened(data: bytes) -> Document:
     """A document as the scripts give it back."""
     fields: dict[bytes, Any] = msgpack.unpackb(data, raw=True)
-    body = unpack_body(fields[b"b"], int(fields[b"c"]))
-    v = _verification(verification_id, fields, body)
+    return Document(fields, open_body(fields[b"b"]))
+
+
+def stored(verification_id: str, document: Document, terms: Terms) -> Stored:
+    """What a document says with the terms that its body names."""
+    fields, body = document
+    v = _verification(verification_id, fields, said(body, terms))
     return Stored(
         v, fields[b"k"].decode(), fields.get(b"h"), body.locale, fields.get(b"j", b""), _watched(fields.get(b"W", ()))
     )
@@ -130,13 +143,17 @@ def unpack_end(verification_id: str, app: str, status: Status, now: int, told: S
     return End(verification_id, app, status, purpose, policy, zone, country, attempts, created, now, bool(shadow), seen)
 
 
-def _verification(verification_id: str, fields: Mapping[bytes, Any], body: Body) -> Verification:
+def _verification(verification_id: str, fields: Mapping[bytes, Any], own: Mapping[str, Any]) -> Verification:
     created = int(fields[b"c"])
+    purpose, policy, _, country = _ending(fields[b"E"])
     exhausted, attempts = unpack_messages(fields[b"t"], created)
     return Verification(
         id=verification_id,
         version=int(fields[b"v"]),
         app=fields[b"a"].decode(),
+        purpose=purpose,
+        policy=policy,
+        country=country,
         status=_STATUSES[fields[b"s"]],
         attempts=attempts,
         exhausted=exhausted,
@@ -148,7 +165,7 @@ def _verification(verification_id: str, fields: Mapping[bytes, Any], body: Body)
         checks_max=int(fields[b"m"]),
         ended_at=int(fields[b"e"]) if b"e" in fields else None,
         shadow=b"S" in fields,
-        **body.fields,
+        **own,
     )
 
 

@@ -27,6 +27,10 @@ class Layout:
         """Raises Unknown for what is no id."""
         return self.key(shard_or_unknown(verification), "v:" + verification)
 
+    def terms(self, shard: int, name: str) -> str:
+        """Where the scripts put them."""
+        return self.key(shard, "t:" + name)
+
     def record(self, idempotency: Idempotency) -> str:
         return self.key(idempotency.shard, "i:" + idempotency.name)
 
@@ -48,6 +52,7 @@ class Layout:
         args: dict[str, object] = {
             "id": creation.id,
             "doc": creation.fields,
+            "terms": creation.terms[:2],
             "life": creation.life,
             "keep": creation.keep,
             "lease": creation.lease,

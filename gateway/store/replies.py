@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from gateway.core.model import Status
-from gateway.store.document import unpack_document, unpack_end
+from gateway.store.document import Stored, unpack_end
 from gateway.store.steps import (
     Blocked,
     Capped,
+    Claimed,
     Committed,
     Conflict,
     Created,
+    Due,
     Fired,
     Guessed,
     Limited,
@@ -32,6 +34,9 @@ from gateway.store.steps import (
     Words,
 )
 from policies.model import Word
+
+Read = Callable[[str, bytes], Awaitable[Stored]]
+"""Reads the document of a verification."""
 
 
 def created(reply: list[Any]) -> Started:
@@ -96,7 +101,7 @@ def checked(attempt: Try, reply: list[Any]) -> Tried:
     raise Unavailable("check gave back something else")
 
 
-def committed(verification: str, reply: list[Any]) -> Committed | Conflict | Limited | Capped:
+async def committed(verification: str, reply: list[Any], read: Read) -> Committed | Conflict | Limited | Capped:
     """What a change has led to. Raises Unknown."""
     match reply:
         case [b"committed", now, shadows, channels, again, spent, near]:
@@ -104,10 +109,25 @@ def committed(verification: str, reply: list[Any]) -> Committed | Conflict | Lim
         case [b"capped", now, purse, first]:
             return Capped(now, purse, bool(first))
         case [b"conflict", now, document]:
-            return Conflict(now, unpack_document(verification, document))
+            return Conflict(now, await read(verification, document))
         case [b"limited", now, counter, rule, wait, shadows]:
             return Limited(now, counter, rule, wait, pairs(shadows))
     raise Unknown
+
+
+async def claimed(replies: Sequence[list[Any]], read: Read) -> Claimed:
+    """What was claimed, from all the places where it was."""
+    due, unread = [], []
+    rows = [rows[i : i + 3] for *_, rows in replies for i in range(0, len(rows), 3)]
+    for id_, score, document in rows:
+        verification = id_.decode()
+        try:
+            due.append(Due(await read(verification, document), int(float(score))))
+        except Exception:  # noqa: BLE001 - written by another version, or damaged: it must not hold up its neighbours
+            unread.append(verification)
+    nows, nexts, depths, orphans, _ = zip(*replies, strict=True)
+    next_due = min((at for at in nexts if at), default=0)
+    return Claimed(max(nows), next_due, sum(depths), sum(orphans), tuple(due), tuple(unread))
 
 
 def _fired(flat: Sequence[int]) -> tuple[Fired, ...]:

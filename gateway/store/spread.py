@@ -16,8 +16,8 @@ from gateway.store.pledges import Pledges
 from gateway.store.portions import Portion, Wants, of_creation, own_change, own_creation, portions, shard_in
 from gateway.store.replies import named
 from gateway.store.reservations import HOLD, TOKEN, Asking, Refused, Reservations, Reserved
-from gateway.store.steps import Change, Claimed, Creation, Paid, Spend, Swept, Try, Unavailable
-from gateway.store.whole import Run, Timed, claimed, with_timers
+from gateway.store.steps import Change, Creation, Paid, Spend, Swept, Try, Unavailable
+from gateway.store.whole import Run, Timed, with_timers
 
 _DOUBT = 0.1
 """Seconds between two looks at a shard that did not answer."""
@@ -209,7 +209,7 @@ class Spread:
             return []
         return list(failing)
 
-    async def claim(self, lease: int, batch: int, since: int) -> Claimed:
+    async def claim(self, lease: int, batch: int, since: int) -> list[list[Any]]:
         """Look at all shards, and take from those that have something: of each in turn, so that none waits for ever."""
         self._timers_from = (self._timers_from + 1) % SHARDS
         timers = self._layout.timers[self._timers_from :] + self._layout.timers[: self._timers_from]
@@ -218,7 +218,7 @@ class Spread:
             raise Unavailable("claim: no shard answers")
         shares = _shares({key: reply[2] for key, reply in seen.items()}, batch)
         taken = await self._asked(shares, lease, since) if shares else {}
-        return claimed([*({**seen, **taken}).values()])
+        return [*({**seen, **taken}).values()]
 
     async def _asked(self, shares: Mapping[str, int], lease: int, since: int) -> dict[str, list[Any]]:
         """The answers of the shards that answer. Nobody waits for one that did not the last time."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gateway.core.model import End, Purse, Status
 from gateway.store.document import Stored
+from gateway.store.terms import Terms
 from policies import model
 from policies.model import Word
 from policies.watches import kept
@@ -325,6 +326,7 @@ class Creation:
     id: str
     shard: int
     fields: Mapping[str, object]
+    terms: Terms  # those that its body names
     guesses: str  # the name of the destination's counter of failed guesses
     life: int
     keep: int

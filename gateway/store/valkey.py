@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
 from typing import Any, cast
 
-from gateway.store.document import Stored, approved, pack, stands, unpack, unpack_document
+from gateway.store.document import Stored, approved, pack, stands, unpack
 from gateway.store.known import Known
 from gateway.store.layout import Layout, shard_or_unknown
 from gateway.store.link import Calls, Script
-from gateway.store.replies import checked, committed, created
+from gateway.store.reading import Reader
+from gateway.store.replies import checked, claimed, committed, created
 from gateway.store.steps import (
     Capped,
     Change,
@@ -107,6 +108,7 @@ class Store:
         self._steps = steps(self._layout, calls, lambda *asked: self._run(*asked), self._timed)
         self.off = OffRecord(calls, prefix, self._timed)
         self.known = Known(calls, self._timed)
+        self._reader = Reader(self._layout, calls, self._timed)
         self.watches = Watches(self._run, self._layout.key, gather)
         self._scripts = {name: Script.of(_script(name)) for name in SCRIPTS}
 
@@ -126,6 +128,7 @@ class Store:
         Raises Mismatch and Running, which only a request with an idempotency key can meet,
         Blocked, and Unconfirmed.
         """
+        self._reader.know(creation.terms)
         made = created(await self._steps.create(creation))
         if self._confirm_starts and isinstance(made, Created | Replayed):
             verification = made.id if isinstance(made, Replayed) else creation.id
@@ -141,18 +144,18 @@ class Store:
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited | Capped:
         """Write the change if nobody else did since it was read. Raises Unknown."""
-        return committed(change.id, await self._steps.commit(change))
+        return await committed(change.id, await self._steps.commit(change), self._reader.read)
 
     async def read(self, verification: str) -> tuple[Stored, int]:
         """A verification and the store's time. Raises Unknown."""
         now, document = await self._run("read", [self._layout.verification(verification)], {})
         if not document:
             raise Unknown
-        return unpack_document(verification, document), now
+        return await self._reader.read(verification, document), now
 
     async def claim(self, lease: int, batch: int, since: int = 0) -> Claimed:
         """Take at most `batch` timers that fell due at `since`, in ms, or later, each for `lease` ms."""
-        return await self._steps.claim(lease, batch, since)
+        return await claimed(await self._steps.claim(lease, batch, since), self._reader.read)
 
     async def sweep(self, cursor: int, count: int, lease: int) -> Swept:
         """Look at about `count` keys from `cursor` on, which is 0 at first, for what is pending without a timer."""

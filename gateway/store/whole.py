@@ -6,11 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from gateway.core.keys import SHARDS
-from gateway.store.document import unpack_document
 from gateway.store.layout import Layout
 from gateway.store.link import Calls
 from gateway.store.replies import named
-from gateway.store.steps import Change, Claimed, Creation, Due, Swept, Try
+from gateway.store.steps import Change, Creation, Swept, Try
 
 Run = Callable[[str, Sequence[str], dict[str, object]], Awaitable[list[Any]]]
 """A script by its name, with its keys and its argument."""
@@ -26,7 +25,7 @@ class Steps(Protocol):
 
     async def commit(self, change: Change) -> list[Any]: ...
 
-    async def claim(self, lease: int, batch: int, since: int) -> Claimed: ...
+    async def claim(self, lease: int, batch: int, since: int) -> list[list[Any]]: ...
 
     async def sweep(self, cursor: int, count: int, lease: int) -> Swept: ...
 
@@ -52,10 +51,10 @@ class Whole:
     async def commit(self, change: Change) -> list[Any]:
         return await self._run("commit", *self._layout.change(change))
 
-    async def claim(self, lease: int, batch: int, since: int) -> Claimed:
+    async def claim(self, lease: int, batch: int, since: int) -> list[list[Any]]:
         self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served
         timers = self._layout.timers[self._timers_from :] + self._layout.timers[: self._timers_from]
-        return claimed([await self._run("claim", timers, {"lease": lease, "batch": batch, "since": since})])
+        return [await self._run("claim", timers, {"lease": lease, "batch": batch, "since": since})]
 
     async def sweep(self, cursor: int, count: int, lease: int) -> Swept:
         words = ("SCAN", cursor, "MATCH", f"{self._layout.prefix}:*:v:*", "COUNT", count)
@@ -72,18 +71,3 @@ class Whole:
 def with_timers(verifications: Sequence[str]) -> list[str]:
     """The keys of verifications, each after its shard's timers."""
     return [key for found in verifications for key in (found.rpartition(":v:")[0] + ":due", found)]
-
-
-def claimed(replies: Sequence[list[Any]]) -> Claimed:
-    """What was claimed, from all the places where it was."""
-    due, unread = [], []
-    rows = [rows[i : i + 3] for *_, rows in replies for i in range(0, len(rows), 3)]
-    for id_, score, document in rows:
-        verification = id_.decode()
-        try:
-            due.append(Due(unpack_document(verification, document), int(float(score))))
-        except Exception:  # noqa: BLE001 - written by another version, or damaged: it must not hold up its neighbours
-            unread.append(verification)
-    nows, nexts, depths, orphans, _ = zip(*replies, strict=True)
-    next_due = min((at for at in nexts if at), default=0)
-    return Claimed(max(nows), next_due, sum(depths), sum(orphans), tuple(due), tuple(unread))

@@ -20,8 +20,9 @@ import aiohttp
 from redis.asyncio import Redis
 
 from gateway.config import apikey
-from gateway.store.document import unpack_document
+from gateway.store.document import opened, stored
 from gateway.store.plain import client as client_of
+from gateway.store.terms import unpack_terms
 from tests.faults.backing import Backing, single
 from tests.simulation.history import History, Kept
 from tests.support.process import Process
@@ -199,9 +200,11 @@ async def _kept(client: Redis, zero: int) -> dict[str, Kept]:
     async for key in client.scan_iter("*otp*:v:*", count=1_000):
         shard, _, id_ = key.decode().rpartition(":v:")
         async with client.pipeline(transaction=True) as both:
-            document, score = await both.get(key).zscore(f"{shard}:due", id_).execute()
-        if document:
-            found[id_] = Kept(unpack_document(id_, document), None if score is None else int(score), zero)
+            data, score = await both.get(key).zscore(f"{shard}:due", id_).execute()
+        if data:
+            document = opened(data)
+            terms = unpack_terms(document.body.terms, await client.get(f"{shard}:t:{document.body.terms}"))
+            found[id_] = Kept(stored(id_, document, terms), None if score is None else int(score), zero)
     return found
 
 

@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgpack
 from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from channels.contract import Channel, ErrorClass, InboundText, SendError
 from gateway.service import messages
 from gateway.service.requests import Check, Start, understood
-from gateway.store.body import inflated
 from tests.support.canary import Canary
 from tests.support.world import World
 
@@ -135,9 +133,6 @@ async def left_behind(world: World, client: Redis, folder: Path) -> dict[str, by
     async for key in client.scan_iter(count=1_000):
         kind = (await client.type(key)).decode()
         places[f"a {kind}"] = places.get(f"a {kind}", b"") + key + b"\0" + (await client.dump(key) or b"")
-        if b":v:" in key:
-            body = inflated(msgpack.unpackb(await client.get(key), raw=True)[b"b"])
-            places["what is compressed"] = places.get("what is compressed", b"") + body
     places["the files"] = _files(folder)
     places["the log"] = json.dumps(world.logged, default=repr).encode()
     places["the metrics"] = generate_latest(world.registry)

@@ -14,8 +14,9 @@ from prometheus_client import CollectorRegistry
 from channels.contract import Channel
 from gateway.core.keys import Keyring, shard_of
 from gateway.service.requests import Refused
-from gateway.store.document import unpack_document
+from gateway.store.document import opened, stored
 from gateway.store.steps import Unavailable
+from gateway.store.terms import unpack_terms
 from gateway.telemetry.labels import Labels
 from gateway.telemetry.metrics import Metrics
 from policies.engine import Policy
@@ -197,7 +198,10 @@ class World:
             shard, _, id_ = key.decode().rpartition(":v:")
             score = self.lab.wire.call("ZSCORE", f"{shard}:due", id_)
             timer = None if score is None else int(float(score))
-            found[id_] = Kept(unpack_document(id_, self.lab.wire.call("GET", key)), timer, EPOCH)
+            document = opened(self.lab.wire.call("GET", key))
+            name = document.body.terms
+            terms = unpack_terms(name, self.lab.wire.call("GET", f"{shard}:t:{name}"))
+            found[id_] = Kept(stored(id_, document, terms), timer, EPOCH)
         return found
 
     def _unarm(self, id_: str) -> bool:

@@ -17,7 +17,7 @@ from tests.support.six import Six
 from tests.support.trio import Trio
 from tests.support.weather import Weather
 
-EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions"}
+EVERYWHERE = {"test_check", "test_create", "test_timers", "test_suppressions", "test_terms"}
 """The modules whose tests hold for every kind of store."""
 SPREAD = {"test_purses"}
 """And those that are about what lies in several slots of a cluster."""

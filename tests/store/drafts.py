@@ -13,6 +13,7 @@ from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import pack, pack_ending
 from gateway.store.link import TIMEOUT, Calls
 from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
+from gateway.store.terms import terms_of
 from gateway.store.topology import reach, steps
 from gateway.store.valkey import Store
 from policies.model import Step
@@ -83,6 +84,7 @@ def creation(
 ) -> Creation:
     verification = id_ or new_id(shard)
     v = _verification(verification, life, checks)
+    terms = terms_of(v)
     fields: dict[str, object] = {
         "k": "k1",
         "d": KEYS.digest("k1", verification, code),
@@ -97,14 +99,14 @@ def creation(
         "a": APP,
         "m": checks,
         "h": KEYS.seal(verification, b"sealed"),
-        "b": pack_body(v, "en"),
+        "b": pack_body(v, "en", terms),
         "E": pack_ending(v.purpose, v.policy, v.zone, v.country),
         "t": pack_messages(v),
         "j": b"",
     }
     if context:
         fields["q"] = context
-    return Creation(verification, shard, fields, target, life, life + DAY, 15_000, counters, idempotency, looks)
+    return Creation(verification, shard, fields, terms, target, life, life + DAY, 15_000, counters, idempotency, looks)
 
 
 def _verification(id_: str, life: int, checks: int) -> Verification:

@@ -174,7 +174,8 @@ async def test_every_key_of_a_store_has_an_end_but_the_timers(shelf: Shelf) -> N
     await shelf.store.create(made)
     await shelf.store.check(guess(made, "000000", idempotency=repeat("check")))
     for key in await shelf.client.keys(f"{shelf.prefix}:*"):
-        assert key.endswith(b":due") or 0 < await shelf.client.pttl(key) <= made.keep, key
+        most = 3 * made.keep if b":t:" in key else made.keep  # what many have in common goes after the last of them
+        assert key.endswith(b":due") or 0 < await shelf.client.pttl(key) <= most, key
 
 
 async def test_a_store_that_is_away_is_unavailable_and_says_no_more_than_that() -> None:

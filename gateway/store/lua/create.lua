@@ -1,8 +1,9 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
 -- KEYS and further args: see starting.lua
--- args: id, doc (fields of a document), life (of the code), keep (of the key), lease, idem {f, ttl, busy}; and where
---       other slots were asked before: known (what the lists of what is known take in), again (how long the next start
---       waits for what was reserved there), token (by which purses note it there), before (when it is too late)
+-- args: id, doc (fields of a document), terms {name, content}, life (of the code), keep (of the key), lease,
+--       idem {f, ttl, busy}; and where other slots were asked before: known (what the lists of what is known take in),
+--       again (how long the next start waits for what was reserved there), token (by which purses note it there),
+--       before (when it is too late)
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
   record = cmsgpack.unpack(record)
@@ -21,6 +22,10 @@ doc.A = now + math.max(again or 0, args.again or 0)
 doc.T = args.token
 redis.call('SET', KEYS[1], cmsgpack.pack(doc), 'PX', args.keep)
 redis.call('ZADD', KEYS[2], now + args.lease, args.id)
+-- One copy in each shard, written by the step that needs it, so that no failover can keep a verification without it. It
+-- outlives the verification, whose end may come as late as `keep` and leaves a tombstone for less than that again.
+local terms = string.sub(KEYS[2], 1, -4) .. 't:' .. args.terms[1]
+if redis.call('PTTL', terms) < 2 * args.keep then redis.call('SET', terms, args.terms[2], 'PX', 3 * args.keep) end
 if args.idem then
   local busy = args.idem.busy > 0 and now + args.idem.busy or nil
   redis.call('SET', KEYS[4], cmsgpack.pack({f = args.idem.f, id = args.id, busy = busy}), 'PX', args.idem.ttl)
