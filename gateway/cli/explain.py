@@ -122,7 +122,7 @@ def _told(question: Question, decision: Decision, currency: str) -> dict[str, An
             for note in decision.notes
         ],
         "refused": {"problem": refusal.code, "rule": refusal.rule, "detail": refusal.detail} if refusal else None,
-        "limits": [_limit(limit, question) for limit in limits],
+        "limits": [_limit(limit, question, decision.subjects) for limit in limits],
         "guesses": {
             "amount": decision.guesses.amount,
             "window": written(decision.guesses.window),
@@ -176,9 +176,10 @@ def _moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _limit(limit: Limit, question: Question) -> dict[str, Any]:
+def _limit(limit: Limit, question: Question, subjects: Mapping[str, str]) -> dict[str, Any]:
     """A limit less its subject, which may be a number in the clear."""
     from policies.duration import written
+    from policies.rules.limits import unnamed
 
     per = limit.per
     if question.phone and question.email and limit.per == "destination":
@@ -193,6 +194,7 @@ def _limit(limit: Limit, question: Question) -> dict[str, Any]:
         "counts": str(limit.counts),
         "scope": limit.scope or "all apps",
         "shadow": limit.shadow,
+        "unnamed": list(unnamed(limit.per, subjects)),
     }
 
 
@@ -232,7 +234,7 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
         )
         for limit in told["limits"]
     ]
-    yield from _table(rows, [" (shadow)" if limit["shadow"] else "" for limit in told["limits"]])
+    yield from _table(rows, [_beside(limit) for limit in told["limits"]])
     code, guesses = told["code"], told["guesses"]
     yield _bold("code")
     yield f"  {code['length']} {code['alphabet']}, lives {code['expiry']}, {code['checks']} checks"
@@ -250,6 +252,11 @@ def _terms(told: Mapping[str, Any]) -> Iterator[str]:
         silent = f"; silent from {', '.join(step['silent'])}" if "silent" in step else ""
         yield f"  {number} {step['channel']:<9} by {_providers(step)}{sender}; {wait}{silent}"
     yield from _money(told)
+
+
+def _beside(limit: Mapping[str, Any]) -> str:
+    together = f"  for all starts together that name no {' and '.join(limit['unnamed'])}" if limit["unnamed"] else ""
+    return f"{' (shadow)' if limit['shadow'] else ''}{together}"
 
 
 def _money(told: Mapping[str, Any]) -> Iterator[str]:

@@ -144,7 +144,18 @@ def _limited(error: requests.Limited) -> Problem:
         "RateLimit-Policy": f"{name};q={error.amount};w={ceil(error.window / 1000)}",
         "RateLimit": f"{name};r=0;t={seconds}",
     }
-    return Problem("rate_limited", headers=headers, limit=error.limit)
+    return Problem("rate_limited", _together(error.unnamed), headers=headers, limit=error.limit)
+
+
+def _together(unnamed: tuple[str, ...]) -> str:
+    """What an app has to change whose starts are all counted as one client's; "" where they are not."""
+    if not unnamed:
+        return ""
+    fields = " and ".join(unnamed)
+    return (
+        f"This limit counts by {fields}, and all starts that leave it out together, as this one does. Name it in every "
+        "start; this one can pass after as many seconds as Retry-After says."
+    )
 
 
 def _sf_string(text: str) -> str:

@@ -55,9 +55,9 @@ def _limit(v: Verification, result: StoreLimited, *, sends_only: bool) -> SendLi
     return list(_groups(v, sends_only=sends_only).values())[result.counter][result.rule]
 
 
-def limited(limit: Limit | SendLimit, wait: int) -> Limited:
+def limited(limit: Limit | SendLimit, wait: int, unnamed: tuple[str, ...] = ()) -> Limited:
     """The refusal by this limit for `wait` ms."""
-    return Limited(limit.name, limit.amount, waits.standing(limit.waits, limit.window, wait), wait)
+    return Limited(limit.name, limit.amount, waits.standing(limit.waits, limit.window, wait), wait, unnamed)
 
 
 def _groups(v: Verification, *, sends_only: bool) -> dict[str, list[SendLimit]]:

@@ -95,14 +95,16 @@ class Denied(Refused):
 
 
 class Limited(Refused):
-    """A limit refused. The same request passes `wait` ms later if nothing else comes in between."""
+    """A limit refused. The same request passes `wait` ms later if nothing else comes in between. `unnamed`: the fields
+    that it counts by and that the start left out, so that all such starts are counted together."""
 
-    def __init__(self, limit: str, amount: int, window: int, wait: int) -> None:
+    def __init__(self, limit: str, amount: int, window: int, wait: int, unnamed: tuple[str, ...] = ()) -> None:
         super().__init__(f"limit {limit}, {wait} ms")
         self.limit = limit
         self.amount = amount
         self.window = window  # ms
         self.wait = wait  # ms
+        self.unnamed = unnamed
 
 
 class Overloaded(Refused):

@@ -68,6 +68,7 @@ from gateway.store.steps import (
 from gateway.store.steps import Limited as StoreLimited
 from policies.engine import EXCUSED, Policy, decide
 from policies.model import Decision, Listed, Question, Refusal
+from policies.rules.limits import unnamed
 from policies.rules.spend import REFUSAL
 
 
@@ -384,9 +385,11 @@ class Verifications:
         elif isinstance(result, Guessed):
             refused = Limited("guesses", decision.guesses.amount, decision.guesses.window, result.wait)
         else:
-            refused = limited(draft.limits[result.counter][result.rule], result.wait)
+            limit = draft.limits[result.counter][result.rule]
+            refused = limited(limit, result.wait, unnamed(limit.per, decision.subjects))
         self._setup.metrics.limited(decision.policy, refused.limit, False)
-        self._refused(question, decision, "limits", limit=refused.limit)
+        without = {"unnamed": refused.unnamed} if refused.unnamed else {}
+        self._refused(question, decision, "limits", limit=refused.limit, **without)
         return refused
 
     def _refused(self, question: Question, decision: Decision, rule: str, **facts: object) -> None:

@@ -30,7 +30,8 @@ class Dimension(StrEnum):
 
 _ORDER = {dimension: place for place, dimension in enumerate(Dimension)}
 _OF_NUMBERS = frozenset({Dimension.COUNTRY, Dimension.PREFIX})
-_OF_CLIENTS = frozenset({Dimension.IP, Dimension.DEVICE, Dimension.NETWORK})
+_OF_CLIENTS = {Dimension.IP: "client.ip", Dimension.NETWORK: "client.ip", Dimension.DEVICE: "client.device"}
+"""Whose value a start may leave out, in this field."""
 
 
 def _several(value: object) -> object:
@@ -84,7 +85,7 @@ class LimitSettings(BaseModel):
                 "counts: sends needs per: destination, because the step that records a fallback can reserve only in "
                 "its destination's own counters and the others are kept elsewhere: write counts: starts"
             )
-        if self.missing is not None and not _OF_CLIENTS & set(self.per):
+        if self.missing is not None and not _OF_CLIENTS.keys() & set(self.per):
             raise ValueError("missing is for a limit per ip, network or device: leave it out")
         return self
 
@@ -150,6 +151,14 @@ def _counter(
         for name, limit in group
     )
     return Counter(scope, per, shared.counts, of, tuple(limits))
+
+
+def unnamed(per: str, subjects: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields that a limit counts by and that the start leaves out: it shares a counter with all that do."""
+    fields = [
+        field for dimension, field in _OF_CLIENTS.items() if dimension in per.split("+") and not subjects[dimension]
+    ]
+    return tuple(dict.fromkeys(fields))
 
 
 def _amount(limit: LimitSettings, at: Circumstances) -> int:

@@ -94,7 +94,9 @@ def test_a_start_that_would_be_sent_is_explained_whole_and_ends_with_0() -> None
         "  whole-month  2000.00 USD a month  per everything       then refuses",
         "would be sent, if no limit and no cap above is used up",
     ]
-    assert "  device-hour              1000 in 1h   per device       starts  demo" in lines
+    beside = "  for all starts together that name no client.device"
+    assert f"  device-hour              1000 in 1h   per device       starts  demo{beside}" in lines
+    assert "  ip-hour                  30 in 1h     per ip           starts  demo" in lines
     assert "  cooldown                 1 in 30s     per destination  starts  demo/payment" in lines
 
 
@@ -168,7 +170,10 @@ def test_the_same_is_printed_for_programs() -> None:
         "counts": "starts",
         "scope": "demo/default",
         "shadow": False,
+        "unnamed": [],
     }
+    shared = {limit["name"]: limit["unnamed"] for limit in told["limits"] if limit["unnamed"]}
+    assert shared == {"ip-hour": ["client.ip"], "network-hour": ["client.ip"], "device-hour": ["client.device"]}
     refused = json.loads(explain("--to", "+85251234567", "--json").stdout)["refused"]
     assert (refused["problem"], refused["rule"]) == ("country_denied", "country")
 

@@ -237,6 +237,23 @@ async def test_a_channel_outside_the_policy_is_no_channel(api: Api) -> None:
     assert (reply.status, reply.code, reply.json["rule"]) == (403, "no_channel", "channels")
 
 
+async def test_a_start_that_names_no_client_is_told_so_by_the_limit_that_counts_all_such_together(valkey: str) -> None:
+    limit = {"per": ["ip", "device"], "amount": 1, "window": "1h", "missing": 2}
+    async with World(valkey, policies={"default": {**POLICY, "limits": {"client": limit}}}) as world:
+        async with listening(world) as api:
+            for _ in range(2):
+                await api.begin()
+            nobody = await api.post(START, BODY)
+            assert (nobody.code, nobody.json["limit"]) == ("rate_limited", "client")
+            assert nobody.json["detail"].startswith("This limit counts by client.ip and client.device, and all starts")
+            known = {**BODY, "client": {"ip": "203.0.113.7", "device": "d"}}
+            assert (await api.post(START, known)).status == 201
+            again = await api.post(START, known)
+            assert again.json["detail"] == "Wait for as many seconds as Retry-After says."
+        refused = [line.get("unnamed") for line in world.logged if line["event"] == "verification.refused"]
+        assert refused == [("client.ip", "client.device"), None]
+
+
 async def test_a_limit_is_told_with_an_honest_wait(valkey: str) -> None:
     policy = {**POLICY, "code": {"cooldown": "30s"}}
     async with World(valkey, policies={"default": policy}) as world, listening(world) as api:
