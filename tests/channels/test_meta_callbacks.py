@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,12 +13,12 @@ from channels.contract import (
     Context,
     DeliveryReport,
     ErrorClass,
-    Forged,
     InboundText,
     Outcome,
     ReportKind,
 )
 from channels.providers.meta import BATCH, Meta, Settings, build
+from tests.channels.forging import assert_all_forged
 from tests.vendors.meta import (
     ACCESS_TOKEN,
     APP_SECRET,
@@ -57,18 +56,6 @@ def provider(**changes: object) -> Meta:
 
 
 META = provider()
-Read = Callable[[Callback], object]
-
-
-def assert_all_forged(read: Read, callbacks: dict[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 # --- the handshake ---

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from channels.contract import (
     Cost,
     DeliveryReport,
     ErrorClass,
-    Forged,
     Message,
     Outcome,
     ReportKind,
@@ -26,6 +24,7 @@ from channels.contract import (
 )
 from channels.providers._plivo_signature import v2, v3
 from channels.providers.plivo import Plivo, Settings, build
+from tests.channels.forging import assert_all_forged
 from tests.vendors.plivo import (
     ACCOUNT,
     CALL,
@@ -108,7 +107,6 @@ def test_a_message_may_be_signed_with_the_second_version() -> None:
     assert PLIVO.read(callback_v2(URL, message_fields("delivered"))).reports[0].kind is ReportKind.DELIVERED
 
 
-Read = Callable[[Callback], object]
 GENUINE = callback(URL, message_fields("undelivered", "30"))
 
 
@@ -153,17 +151,6 @@ def forgeries() -> dict[str, Callback]:
             callback_v2(URL, message_fields("delivered")), url=URL.replace("tok3n", "another")
         ),
     }
-
-
-def assert_all_forged(read: Read, callbacks: Mapping[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 def test_every_forgery_is_refused_and_the_genuine_one_is_read() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from channels import errors
-from channels.contract import Callback, Context, DeliveryReport, ErrorClass, Forged, Outcome, ReportKind
+from channels.contract import Callback, Context, DeliveryReport, ErrorClass, Outcome, ReportKind
 from channels.providers.telegram import Settings, Telegram
+from tests.channels.forging import assert_all_forged
 from tests.vendors.telegram import NOW, REQUEST, TOKEN, callback, report
 
 SECRETS = {"access_token": TOKEN, "secondary_access_token": "the-new-token"}
@@ -25,18 +25,6 @@ def provider(*, now: float = NOW, **changes: object) -> Telegram:
 TELEGRAM = provider()
 RAW = report("expired", is_refunded=True)
 GENUINE = callback(RAW)
-Read = Callable[[Callback], object]
-
-
-def assert_all_forged(read: Read, callbacks: dict[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 # --- genuine or forged ---

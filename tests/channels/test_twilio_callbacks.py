@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from xml.etree import ElementTree as ET
@@ -25,6 +24,7 @@ from channels.contract import (
     Wording,
 )
 from channels.providers.twilio import Settings, Twilio, build
+from tests.channels.forging import assert_all_forged
 from tests.vendors.twilio import ACCOUNT, CALL, MESSAGE, TOKEN, call_back, call_fields, callback, message_fields, sign
 
 URL = "https://otp.example/callbacks/main/tok3n"
@@ -108,7 +108,6 @@ def test_a_get_is_verified_over_its_query() -> None:
         TWILIO.read(replace(genuine, url=f"{URL}?{query}&x=1"))
 
 
-Read = Callable[[Callback], object]
 GENUINE = callback(URL, message_fields("undelivered", "30003"))
 
 
@@ -145,17 +144,6 @@ def forgery_signed_for_another_host() -> Callback:
     return replace(
         theirs, url=URL, headers={**theirs.headers, "host": "evil.example", "x-forwarded-host": "evil.example"}
     )
-
-
-def assert_all_forged(read: Read, callbacks: dict[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 def test_every_forgery_is_refused_and_the_genuine_one_is_read() -> None:

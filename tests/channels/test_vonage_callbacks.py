@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from channels.contract import Callback, Context, Cost, DeliveryReport, ErrorClass, Forged, Outcome, ReportKind
 from channels.providers._vonage_signing import SignedReports, sms_signature
 from channels.providers.vonage import Settings, Vonage, build
+from tests.channels.forging import assert_all_forged
 from tests.vendors.vonage import (
     CALL,
     KEY,
@@ -115,7 +116,6 @@ def test_claims_that_nobody_asked_for_are_no_obstacle(vonage: Vonage) -> None:
     assert vonage.read(callback(URL, message_status("submitted"), aud="you", sub="me")).reports
 
 
-Read = Callable[[Callback], object]
 BODY = json.dumps(message_status("rejected", "1050"), separators=(",", ":")).encode()
 
 
@@ -161,17 +161,6 @@ def forgeries() -> dict[str, Callback]:
         "an endless id": bearer(f"Bearer {token(BODY, jti='x' * 5000)}"),
         "an id that is no text": bearer(f"Bearer {token(BODY, jti=7)}"),
     }
-
-
-def assert_all_forged(read: Read, callbacks: Mapping[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 def test_every_forgery_is_refused_and_the_genuine_one_is_read(vonage: Vonage) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from channels.contract import (
     Cost,
     DeliveryReport,
     ErrorClass,
-    Forged,
     Message,
     Outcome,
     ReportKind,
@@ -29,6 +28,7 @@ from channels.contract import (
 )
 from channels.providers.webhook import Settings, Webhook, build
 from channels.signing import key
+from tests.channels.forging import assert_all_forged
 from tests.vendors import webhook as sender
 from tests.vendors.server import Break, Reply, Vendor, json_reply
 
@@ -220,7 +220,6 @@ async def test_the_deadline_holds_when_the_sender_is_silent(vendor: Vendor) -> N
 OWN = provider("https://sender.example/otp")
 RAW = sender.report("failed", error="no_channel", code="E17", message_id="m-1f0c")
 GENUINE = sender.callback(RAW)
-Read = Callable[[Callback], object]
 
 
 def forgeries() -> dict[str, Callback]:
@@ -240,17 +239,6 @@ def forgeries() -> dict[str, Callback]:
         "too old": sender.callback(RAW, at=str(sender.NOW - 301)),
         "written anew": replace(GENUINE, body=json.dumps(json.loads(RAW), indent=1).encode()),
     }
-
-
-def assert_all_forged(read: Read, callbacks: dict[str, Callback]) -> None:
-    taken = []
-    for name, forged in callbacks.items():
-        try:
-            read(forged)
-        except Forged:
-            continue
-        taken.append(name)
-    assert taken == []
 
 
 def test_every_forgery_is_refused_and_the_genuine_one_is_read() -> None:
