@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import hmac
 from collections.abc import Mapping, Sequence
 
@@ -51,10 +52,8 @@ def check(keys: Sequence[bytes], given: Mapping[str, str], body: bytes, now: flo
     if not message_id or not fresh(at, now):
         raise Forged
     signed = given.get("webhook-signature", "").encode("utf-8", "replace").split(b" ")[:_SIGNATURES]
-    good = [
-        hmac.compare_digest(b"v1," + _signature(each, message_id, at, body), one) for each in keys for one in signed
-    ]
-    if not any(good):
+    right = [b"v1," + _signature(each, message_id, at, body) for each in keys]
+    if True not in [hmac.compare_digest(each, one) for each in right for one in signed]:  # always all of them
         raise Forged
 
 
@@ -67,4 +66,4 @@ def fresh(timestamp: str, now: float) -> bool:
 
 def _signature(key: bytes, message_id: str, at: str, body: bytes) -> bytes:
     text = f"{message_id}.{at}.".encode("utf-8", "replace") + body
-    return base64.b64encode(hmac.digest(key, text, "sha256"))
+    return binascii.b2a_base64(hmac.digest(key, text, "sha256"), newline=False)

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
 
+from pydantic_core import from_json
+
 from channels.contract import Cost
 
 _FIELDS = 200  # in one form; vendors send about thirty
@@ -19,10 +21,17 @@ _MOST = 1_000_000_000  # millionths: no single message costs a thousand of any c
 def json_object(body: bytes | str) -> Mapping[str, Any]:
     """A JSON object, or an empty one in place of anything else."""
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+        content = from_json(body)
+    except ValueError:  # not so plain: a byte order mark, another encoding, half of a surrogate pair
+        content = _read_thoroughly(body)
     return content if isinstance(content, dict) else {}
+
+
+def _read_thoroughly(body: bytes | str) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def form_fields(body: bytes) -> list[tuple[str, str]]:

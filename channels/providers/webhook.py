@@ -5,15 +5,16 @@ Both ways are signed as Standard Webhooks 1.0.0 has it. docs/providers/webhook.m
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AnyHttpUrl, Field, TypeAdapter, ValidationError, field_validator
+from pydantic_core import to_json
 
 from channels import errors, remedies, signing
 from channels.contract import (
@@ -43,6 +44,7 @@ REPORTED = "message.report"
 
 _URL: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_KINDS = {str(kind): kind for kind in ReportKind}
 _NUMBER = re.compile(r"[0-9]{7,15}")  # E.164 without its plus
 
 
@@ -144,9 +146,9 @@ class Webhook:
         return refused(reply, self._class(code, content.get("error"), reply.status), code)
 
     def _report(self, data: Mapping[str, Any]) -> DeliveryReport | None:
-        if data.get("status") not in list(ReportKind):
+        kind, code = _kind(data.get("status")), vendor_code(data.get("code"))
+        if kind is None:
             return None
-        kind, code = ReportKind(data["status"]), vendor_code(data.get("code"))
         error = self._class(code, data.get("error"), None) if kind is ReportKind.FAILED else None
         return DeliveryReport(kind, error, code, _id(data.get("message_id")), _cost(data.get("cost")))
 
@@ -192,8 +194,16 @@ def _encode(message: Message, at: int) -> bytes:
         "callback_url": message.callback_url,
     }
     given = {name: value for name, value in data.items() if value is not None}
-    moment = datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-    return json.dumps({"type": SENT, "timestamp": moment, "data": given}).encode()
+    return to_json({"type": SENT, "timestamp": _written(at), "data": given})
+
+
+@lru_cache(maxsize=2)
+def _written(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _kind(word: Any) -> ReportKind | None:
+    return _KINDS.get(word) if isinstance(word, str) else None
 
 
 def _id(given: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -30,8 +29,12 @@ _SEXTETS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  #
 _ID = re.compile(f"{ID_PREFIX}[A-P][A-Za-z0-9_-]{{21}}[AEIMQUYcgkosw048]")
 """17 bytes in base64url, the first of them below 64, and the last two of 138 bits nothing: each id has one spelling."""
 _AT = len(ID_PREFIX)
+_WHOLE = 22  # characters of an id without its prefix that stand for six of its bits each
 _NONCE = 12
 _TAG = 16
+_SAID = 1 + _ID_RANDOM + 1  # bytes of a callback token before its signature: an id and the number of an attempt
+_TOKEN = re.compile("[A-Za-z0-9_-]{45}[AQgw]")
+"""34 bytes in base64url, and the last four of 276 bits nothing: each token has one spelling."""
 _DIGEST = 16
 _NAME = 12  # bytes
 _REMEMBERED = 2_048  # shards of destinations, and beginnings of names
@@ -43,7 +46,6 @@ _VALUES = {
 
 
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
-_STANDARD = str.maketrans("-_", "+/")
 
 
 class Unopenable(Exception):
@@ -59,8 +61,9 @@ def _b64(raw: bytes) -> str:
     return binascii.b2a_base64(raw, newline=False).translate(_URLSAFE).rstrip(b"=").decode("ascii")
 
 
-def _unb64(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+def _unb64(text: str, padding: str) -> bytes:
+    """`translate` takes fifty times as long on text."""
+    return binascii.a2b_base64(text.replace("-", "+").replace("_", "/") + padding)
 
 
 def _named(begun: blake2b, last: str) -> str:
@@ -74,6 +77,11 @@ def _continued(begun: blake2b, data: bytes) -> bytes:
     state = begun.copy()
     state.update(data)
     return state.digest()
+
+
+def _any_is(those: Iterable[bytes], given: bytes) -> bool:
+    """Whether one of those was given, in a time that doesn't tell how nearly."""
+    return True in [hmac.compare_digest(each, given) for each in those]
 
 
 def new_id(shard: int, randbytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
@@ -92,7 +100,7 @@ def shard_of(verification_id: str) -> int | None:
 class _SealingKey:
     aead: AESGCM
     digest: bytes
-    token: bytes
+    token: blake2b
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,9 @@ class Keyring:
     def __post_init__(self) -> None:
         for key_id, secret in self.sealing.items():
             self._keys[key_id] = _SealingKey(
-                AESGCM(derive(secret, "seal")), derive(secret, "digest"), derive(secret, "callback")
+                AESGCM(derive(secret, "seal")),
+                derive(secret, "digest"),
+                hashlib.blake2b(key=derive(secret, "callback"), digest_size=_TAG),
             )
         purposes = (
             "target",
@@ -229,25 +239,22 @@ class Keyring:
 
     def token(self, verification: str, attempt: int, provider: str) -> str:
         """The last part of a callback address: says which attempt of which verification, and can't be made up."""
-        own = verification.removeprefix(ID_PREFIX).translate(_STANDARD)  # written by new_id: nobody else's to check
-        raw = binascii.a2b_base64(own + "=") + bytes([attempt])
+        raw = _unb64(verification[_AT:], "=") + bytes([attempt])  # written by new_id: nobody else's to check
         return _b64(raw + self._sign(self.active, raw, provider))
 
     def callee(self, token: str, provider: str) -> Callee | None:
         """Whom a token names, or None when it is no token of ours for this provider."""
-        try:
-            raw = _unb64(token)
-        except ValueError:
+        if _TOKEN.fullmatch(token) is None:
             return None
-        if len(raw) != 1 + _ID_RANDOM + 1 + _TAG or _b64(raw) != token:
+        raw = _unb64(token, "==")
+        said, signature = raw[:_SAID], raw[_SAID:]
+        if not _any_is([self._sign(key_id, said, provider) for key_id in self._keys], signature):
             return None
-        body, signature = raw[:-_TAG], raw[-_TAG:]
-        if not any(hmac.compare_digest(self._sign(k, body, provider), signature) for k in self._keys):
-            return None
-        return Callee(ID_PREFIX + _b64(body[:-1]), body[-1])
+        own = token[:_WHOLE] + _SEXTETS[_SEXTETS.index(token[_WHOLE]) & 0b111100]  # the rest of it is the attempt's
+        return Callee(ID_PREFIX + own, raw[_SAID - 1])
 
     def _sign(self, key_id: str, raw: bytes, provider: str) -> bytes:
-        return hmac.digest(self._keys[key_id].token, raw + provider.encode(), "sha256")[:_TAG]
+        return _continued(self._keys[key_id].token, raw + provider.encode())
 
 
 def api_key_hash(key: str) -> str:

@@ -69,7 +69,8 @@ class Reports:
             self._setup.metrics.callback(provider, "unknown")
             raise NotFound
         outcome = await self._read(provider, carrier, callee, callback)
-        await self._hear(provider, outcome)
+        if outcome.texts:
+            await self._hear(provider, outcome)
         for report in outcome.reports:
             await self._report(provider, callee or self._setup.keys.callee(report.token, provider), report)
         if callee and ANSWER in callback.query:
@@ -102,13 +103,12 @@ class Reports:
         return Unsigned()
 
     async def _read(self, provider: str, carrier: Carrier, callee: Callee | None, callback: Callback) -> Outcome:
-        facts = {"provider": provider, **({"verification": callee.verification} if callee else {})}
         try:
             return await carrier.receive(callback)
         except Forged:
-            raise self._forged(facts) from None
+            raise self._forged(_facts(provider, callee)) from None
         except Unread:
-            self._setup.log.warning("callback.unread", **facts)
+            self._setup.log.warning("callback.unread", **_facts(provider, callee))
             raise Overloaded from None
 
     async def _report(self, provider: str, callee: Callee | None, report: DeliveryReport) -> None:
@@ -161,6 +161,10 @@ class Reports:
         except Unknown:
             return None
         return stored if callee.attempt <= len(stored.verification.attempts) else None
+
+
+def _facts(provider: str, callee: Callee | None) -> dict[str, str]:
+    return {"provider": provider, **({"verification": callee.verification} if callee else {})}
 
 
 def _event(attempt: int, report: DeliveryReport) -> machine.Event | None:
