@@ -73,11 +73,15 @@ class Connection(asyncio.Protocol):
         late = self._loop.call_later(seconds, self._fail, "timeout")
         cast("asyncio.Transport", self._transport).write(request)
         try:
-            return await answer
+            found = await answer
+        except BaseException:  # whoever asked may have given up: what comes for it must be nobody else's
+            self.end()
+            raise
         finally:
             late.cancel()
-            if not self.usable:  # or whoever asked gave up: what comes for it must be nobody else's
-                self.end()
+        if not self.usable:
+            self.end()
+        return found
 
     def end(self) -> None:
         """Hang up at once."""

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -204,6 +205,20 @@ async def test_who_gives_up_leaves_no_answer_behind() -> None:
         await asyncio.gather(task, return_exceptions=True)
         assert (await asking.request("GET", server.url)).body == b"fine"
         assert server.connections == 2
+
+
+async def test_who_gives_up_as_the_answer_comes_leaves_no_connection_open() -> None:
+    ended = []
+    wire: Any = SimpleNamespace(write=lambda _: None, abort=lambda: ended.append(True))
+    one = Connection(lambda _: None)
+    one.connection_made(wire)
+    task = asyncio.create_task(one.ask(b"a request", 1))
+    await asyncio.sleep(0)
+    one.data_received(FINE)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (ended, one.usable) == ([True], False)
 
 
 async def test_closing_ends_what_is_under_way() -> None:
