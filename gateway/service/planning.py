@@ -16,6 +16,7 @@ from gateway.store.terms import Terms, terms_of
 from policies import model
 from policies.model import Counts, Decision, GuessBudget, Limit, Outline, Step
 from policies.rules.limits import with_cooldown
+from policies.waits import Waits
 
 _KEPT = 2_048
 """Plans, at about 5 kB each; each policy remembers fewer outlines."""
@@ -143,8 +144,14 @@ def elsewhere(setup: Setup, name: str) -> str:
     return setup.store.limit_key(Keyring.shard_of_name(name), name)
 
 
+def _doubled(delays: Waits) -> tuple[int, int, int]:
+    """What the script works them out from: how many are none, the first, and the last."""
+    free = delays.count(0)
+    return free, delays[free], delays[-1]
+
+
 def _budget(setup: Setup, guesses: GuessBudget) -> dict[str, object]:
     most, longest = setup.reach.guesses
-    delays = {"D": guesses.delays} if guesses.delays else {}
+    delays = {"D": _doubled(guesses.delays)} if guesses.delays else {}
     farther = {} if (most, longest) == (guesses.amount, guesses.window) else {"o": most, "u": longest}
     return {"y": guesses.amount, "z": guesses.window, **delays, **farther}

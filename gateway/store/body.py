@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import msgpack
 
 from channels.contract import Cost
+from gateway.core.keys import SHARDS
 from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Verification
 from gateway.store.terms import Terms
 from policies.model import Step
 
 _STATUSES = tuple(AttemptStatus)
 _NAME, _BYTES = 16, 12  # characters of a key's name, and what they stand for in base64
-_ABSENT = 0xFF  # the shard of no key
+_ABSENT, _OTHER = 0xFF, -1  # the shards of no key, and of one that is made otherwise
 _LIMIT, _OPT_OUTS, _PURSE = "l", "oo", "p"  # the kinds of keys
 
 _packed: Callable[[object], bytes] = msgpack.Packer().pack  # which packb makes anew for every call
@@ -113,30 +114,31 @@ def _ordered(step: Step, order: bytes) -> Step:
 def _pack_purses(prefix: str, purses: tuple[Purse, ...]) -> bytes:
     """Everybody whom the same caps hold for has the same for an hour at least."""
     keys = _shortened(prefix, _PURSE * len(purses), [purse.key for purse in purses])
-    return _packed([keys, *[purse.ends for purse in purses]])
+    first = purses[0].ends
+    return _packed([keys, first, *[purse.ends - first for purse in purses[1:]]])
 
 
 def _unpack_purses(terms: Terms, data: bytes) -> tuple[Purse, ...]:
-    keys, *ends = msgpack.unpackb(data)
-    whole = _whole(terms.prefix, _PURSE * len(ends), keys)
-    own = zip(whole, terms.purses, ends, strict=True)
+    keys, first, *later = msgpack.unpackb(data)
+    ends = [first, *[first + ms for ms in later]]
+    own = zip(_whole(terms.prefix, _PURSE * len(ends), keys), terms.purses, ends, strict=True)
     return tuple([Purse(key, purse.name, purse.cap, end, purse.free) for key, purse, end in own])
 
 
 def _shortened(prefix: str, kinds: str, keys: list[str]) -> bytes | list[str]:
     """The shards of all, and then their names. If one of them is made otherwise, all are kept as they are."""
-    begins, shards, names = len(prefix) + 2, [], []
-    for kind, key in zip(kinds, keys, strict=True):
-        if not key:
-            shards.append(_ABSENT)
-            continue
-        shard, name = key[begins : -_NAME - 4], key[-_NAME:]
-        if not shard.isdecimal() or int(shard) >= _ABSENT or key != _key(prefix, int(shard), kind, name):
-            return keys
-        shards.append(int(shard))
-        names.append(name)
+    shards = [_shard(prefix, kind, key[:-_NAME]) if key else _ABSENT for kind, key in zip(kinds, keys, strict=True)]
+    if _OTHER in shards:
+        return keys
+    names = [key[-_NAME:] for key in keys if key]
     raw = binascii.a2b_base64("".join(names))
     return bytes(shards) + raw if len(raw) == _BYTES * len(names) else keys
+
+
+@lru_cache(maxsize=1024)
+def _shard(prefix: str, kind: str, opening: str) -> int:
+    """What a key begins with says this, where it is made as they all are: there are few beginnings."""
+    return next((shard for shard in range(SHARDS) if opening == _key(prefix, shard, kind, "")), _OTHER)
 
 
 def _whole(prefix: str, kinds: str, short: bytes | list[str]) -> list[str]:

@@ -10,7 +10,8 @@ l w     length of the code, 1 when it has letters          create, commit
 c x e   created, expires, ended; ms by the store's clock   create; check, commit
 A F     a person may ask again: now; if other, at first   create, commit (a resend); commit
 g y z   failed guesses: counter's name, amount, window     create
-D       and the delays that grow with them, if any         create
+D       and the delays that double with them: how many are create
+        none, the first, the most
 o u     and how far back that counter remembers, if more  create
 P R     1 once a message to the phone, to the email is due create, commit
 q       digest of the bound context, absent when none      create

@@ -65,9 +65,19 @@ local function grown(key, waits, window)
   return math.max(0, earliest - now)
 end
 
+-- The delays after wrong codes, as `growing` in policies/waits.py makes them: none after the free ones, then the first,
+-- each time doubled up to the most.
+local function doubled(free, first, most)
+  local waits = {}
+  for i = 1, free do waits[i] = 0 end
+  waits[free + 1] = first
+  while waits[#waits] < most do waits[#waits + 1] = math.min(2 * waits[#waits], most) end
+  return waits
+end
+
 -- How long the next check of a destination's codes waits: until a guess has left the budget, or a delay is over.
 local function guess_wait(key, doc)
-  return math.max(wait_for(key, doc.y, doc.z), doc.D and grown(key, doc.D, doc.z) or 0)
+  return math.max(wait_for(key, doc.y, doc.z), doc.D and grown(key, doubled(unpack(doc.D)), doc.z) or 0)
 end
 
 -- One event more. What is too old by its number is cut off only when there is as much of it again.
