@@ -123,23 +123,24 @@ def _unambiguous(body: bytes) -> bool:
     if not body.isascii() or b"\\" in body or body.count(b"{") + body.count(b"[") > DEEPEST:
         return False
     try:
-        return 2 * _strings(from_json(body)) == body.count(b'"')
+        value = from_json(body)
+        return type(value) is dict and 2 * _strings(value) == body.count(b'"')
     except ValueError:  # no JSON, or not so plain
         return False
 
 
-def _strings(value: Any) -> int:
+def _strings(value: dict[str, Any] | list[Any]) -> int:
     """How many strings a value holds, names included. Raises ValueError when it holds a number."""
-    kind = type(value)
-    if kind is str:
-        return 1
-    if kind is dict:
-        return len(value) + sum(map(_strings, value.values()))
-    if kind is list:
-        return sum(map(_strings, value))
-    if value is None or kind is bool:
-        return 0
-    raise ValueError
+    found, inside = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    for one in inside:
+        kind = type(one)
+        if kind is str:
+            found += 1
+        elif kind is dict or kind is list:
+            found += _strings(one)
+        elif one is not None and kind is not bool:
+            raise ValueError
+    return found
 
 
 def parse(body: bytes) -> Any:

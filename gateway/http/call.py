@@ -14,7 +14,17 @@ class Call:
     """Has of a request what an endpoint asks of one, and what uvicorn's protocol asks of the one that is under way on a
     connection. To make this costs a tenth of what those two do."""
 
-    __slots__ = ("body", "disconnected", "keep_alive", "path_params", "response_complete", "route", "scope", "task")
+    __slots__ = (
+        "body",
+        "disconnected",
+        "keep_alive",
+        "named",
+        "path_params",
+        "response_complete",
+        "route",
+        "scope",
+        "task",
+    )
 
     message_event = asyncio.Event()  # set when the connection is lost; nobody waits for it, since the body is here
 
@@ -36,6 +46,7 @@ class Call:
             "headers": headers,
             "client": client,
         }
+        self.named = dict(reversed(headers))  # of several with one name the first, as headers.first has it
         self.route, self.path_params = found
         self.body = b""
         self.keep_alive = keep_alive

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gateway.http.call import Asked
+from gateway.http.call import Asked, Call
 from gateway.http.problems import invalid
 
 LONGEST_KEY = 255
@@ -19,11 +19,16 @@ _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;.*)?', re.IGNORECASE)
 def every(request: Asked, name: bytes) -> list[str]:
     """What each header of that name says; the name is in lower case, as ASGI has it. The library's own mapping decodes
     all of them first."""
+    if isinstance(request, Call) and name not in request.named:
+        return []
     return [value.decode("latin-1") for found, value in request.scope["headers"] if found == name]
 
 
 def first(request: Asked, name: bytes, otherwise: str = "") -> str:
     """What the first header of that name says."""
+    if isinstance(request, Call):
+        said = request.named.get(name)
+        return otherwise if said is None else str(said, "latin-1")
     for found, value in request.scope["headers"]:
         if found == name:
             return str(value, "latin-1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self
 
@@ -30,7 +31,13 @@ def _distinct(channels: list[str]) -> list[str]:
     return channels
 
 
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}")
+
+
 def _address(text: str) -> str:
+    if _IPV4.fullmatch(text):  # the most common by far, at a fifth of the price
+        return text
     try:
         if "%" in text:  # a zone means something on one machine only
             raise ValueError

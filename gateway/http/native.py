@@ -126,8 +126,11 @@ class Native:
         if wait and not begun.replayed:
             found = await self._verifications.settle(begun, wait)
         answer = rendering.verification(found, self._surface.min_useful)
-        with suppress(Unavailable):  # the verification is under way: to fail now would make the caller start another
-            await self._verifications.keep_answer(begun, answer)
+        if begun.idempotency:
+            with suppress(
+                Unavailable
+            ):  # the verification is under way: to fail now would make the caller start another
+                await self._verifications.keep_answer(begun, answer)
         return answer
 
 
