@@ -28,6 +28,8 @@ def normalise(typed: str) -> str:
     Spaces and hyphens fall away, and decimal digits of other scripts become ASCII: phones type Arabic or Devanagari
     digits where the message showed ASCII ones. Raises Malformed.
     """
+    if _CODE.fullmatch(typed):  # as nearly all are
+        return typed
     if len(typed) > MAX_INPUT:
         raise Malformed(f"a code has at most {MAX_INPUT} characters, with its separators")
     plain = typed.translate(_SEPARATORS)

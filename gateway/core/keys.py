@@ -96,10 +96,29 @@ def shard_of(verification_id: str) -> int | None:
     return _SEXTETS.index(verification_id[_AT]) << 2 | _SEXTETS.index(verification_id[_AT + 1]) >> 4
 
 
+class _Hmac:
+    """HMAC-SHA-256 under one key, of which both blocks that hold the key are read once (RFC 2104 §4 suggests it): half
+    of what the library's takes, which reads them for each message."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        """`key` has 64 bytes at the most."""
+        padded = key.ljust(64, b"\0")
+        self._inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in padded]))
+        self._outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in padded]))
+
+    def digest(self, message: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 @dataclass(frozen=True, slots=True)
 class _SealingKey:
     aead: AESGCM
-    digest: bytes
+    digest: _Hmac
     token: blake2b
 
 
@@ -129,7 +148,7 @@ class Keyring:
         for key_id, secret in self.sealing.items():
             self._keys[key_id] = _SealingKey(
                 AESGCM(derive(secret, "seal")),
-                derive(secret, "digest"),
+                _Hmac(derive(secret, "digest")),
                 hashlib.blake2b(key=derive(secret, "callback"), digest_size=_TAG),
             )
         purposes = (
@@ -217,11 +236,12 @@ class Keyring:
     def digest(self, key_id: str, verification: str, code: str) -> bytes:
         """What a check compares: 128 bits (RFC 2104 §5 asks for no more), bound to the verification, so that a code
         fits nowhere else."""
-        return hmac.digest(self._keys[key_id].digest, f"{verification}\x1f{code}".encode(), "sha256")[:_DIGEST]
+        return self._keys[key_id].digest.digest(f"{verification}\x1f{code}".encode())[:_DIGEST]
 
     def digests(self, verification: str, code: str) -> dict[str, bytes]:
         """The digest under every live key: the check does not know which one the code was made under."""
-        return {key_id: self.digest(key_id, verification, code) for key_id in self._keys}
+        said = f"{verification}\x1f{code}".encode()
+        return {key_id: key.digest.digest(said)[:_DIGEST] for key_id, key in self._keys.items()}
 
     def seal(self, verification: str, plain: bytes) -> bytes:
         nonce = self.random.randbytes(_NONCE)

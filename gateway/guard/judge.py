@@ -163,6 +163,8 @@ class Judge:
         return found
 
     def _judge(self, way: Way, standing: Standing, now: int) -> None:
+        if standing.rests(now):  # and what is measured of it is what it was
+            return
         turned = standing.judge(now)
         self._measure(way)
         if turned:

@@ -72,9 +72,13 @@ class Standing:
         """Of the messages in the window whose fate is known, those that led to a verification."""
         return self._conversion(now, 0, None)
 
+    def rests(self, now: int) -> bool:
+        """Whether it was judged a moment ago."""
+        return now < self._judged + _PAUSE
+
     def judge(self, now: int) -> bool:
         """Judge by what is known now, once a second. Whether that turned the judgement."""
-        if now < self._judged + _PAUSE:
+        if self.rests(now):
             return False
         self._judged, self.rates = now, self._enough(now)
         below = self._below()

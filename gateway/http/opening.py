@@ -31,7 +31,7 @@ async def open_store(settings: Settings, url: str, metrics: Metrics, log: Any) -
     return Store(
         calls,
         prefix=said.prefix,
-        watch=lambda name, seconds, failed: metrics.store(name, seconds, error=failed),
+        watch=metrics.store,
         replicas=waiting,
         confirm_starts=said.wait.starts,
         gather=_GATHER,

@@ -16,7 +16,7 @@ from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import Secrets, Stored, pack, pack_ending, pack_secrets
-from gateway.store.steps import Counter, Creation, Idempotency, Try, Watched
+from gateway.store.steps import Counter, Creation, Idempotency, Try, Watch, Watched
 from policies.model import Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
 
@@ -137,7 +137,7 @@ def reseal(setup: Setup, v: Verification, secrets: Secrets) -> Reseal:
     return Reseal({**_code(setup, v, code), "h": sealed})
 
 
-def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
+def attempt(setup: Setup, request: Check, to: Destinations, watch: Watch | None) -> Try:
     """A try of a code. Raises codes.Malformed."""
     code = codes.normalise(request.code)
     return Try(
@@ -146,13 +146,23 @@ def attempt(setup: Setup, request: Check, to: Destinations) -> Try:
         digests=setup.keys.digests(request.id, code),
         length=len(code),
         letters=not code.isdigit(),
-        context=_context(setup, request.context) if request.context else b"",
-        phone=_address(setup, to.number),
-        email=_address(setup, to.address),
         tombstone=setup.times.tombstone,
+        bound=_bound(setup, request, to),
         idempotency=_idempotency(setup, request.app, "check " + request.id, request.idempotency_key, request.body),
-        watch=vigilance.watch(setup, request.app),
+        watch=watch,
     )
+
+
+def _bound(setup: Setup, request: Check, to: Destinations) -> dict[str, bytes]:
+    """What a check names beside the code, which nearly none does."""
+    bound = {}
+    if request.context:
+        bound["context"] = _context(setup, request.context)
+    if to.phone:
+        bound["phone"] = _address(setup, to.number)
+    if to.email:
+        bound["email"] = _address(setup, to.address)
+    return bound
 
 
 def _code(setup: Setup, v: Verification, code: str) -> dict[str, object]:

@@ -10,8 +10,7 @@ from gateway.service.setup import Setup
 # Each look at a member through its class is a call in Python 3.11, and these are looked at for each end.
 _EMAIL = Channel.EMAIL
 _QUEUED, _SENT, _FAILED = AttemptStatus.QUEUED, AttemptStatus.SENT, AttemptStatus.FAILED
-_APPROVED = Status.APPROVED
-_SAYS_NOTHING = (Status.PENDING, Status.CANCELED)
+_APPROVED, _CANCELED = Status.APPROVED, Status.CANCELED
 
 
 def heard(setup: Setup, v: Verification, attempt: Attempt, now: int) -> None:
@@ -43,9 +42,9 @@ def ended(setup: Setup, v: Verification | End) -> None:
     Which message a person read is unknown, since they all hold the same code. The newest that did not fail is given the
     credit: somebody who asked again had not got the earlier ones, and silence is why the fallback moved on.
     """
-    if v.status in _SAYS_NOTHING:
+    now = v.ended_at
+    if now is None or v.status is _CANCELED:
         return
-    now = setup.store.now()
     carried = [attempt for attempt in v.attempts if _carried(attempt)]
     credited = _credited(carried) if v.status is _APPROVED else None
     for attempt in carried:

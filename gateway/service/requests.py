@@ -150,8 +150,13 @@ class Destinations(NamedTuple):
         return self.email.address if self.email else ""
 
 
+_NOBODY = Destinations(None, None)
+
+
 def understood(phone: str | None, email: str | None) -> Destinations:
     """The destinations of a request. Raises InvalidField."""
+    if phone is None and email is None:
+        return _NOBODY
     return Destinations(
         _understood(destination.phone, phone, "/to/phone"), _understood(destination.email, email, "/to/email")
     )

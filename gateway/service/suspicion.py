@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from channels.contract import REMEDIES, Remedy
 from gateway.core.machine import Accepted, Changed, Effect
@@ -202,7 +202,7 @@ async def feedback(setup: Setup, v: Verification) -> None:
         credit = await setup.store.watches.feedback(v.id, v.app)
     except Unknown:
         raise NotFound from None
-    await _credit(setup, v.app, replace(credit, typed=max(1, len(_paid(setup, v)))), v.id)
+    await _credit(setup, v.app, credit._replace(typed=max(1, len(_paid(setup, v)))), v.id)
 
 
 async def unsent(setup: Setup, v: Verification) -> None:
@@ -214,7 +214,7 @@ async def unsent(setup: Setup, v: Verification) -> None:
         credit = await setup.store.watches.feedback(v.id, v.app)
     except (Unavailable, Unknown):
         return
-    await _credit(setup, v.app, replace(credit, sent=-1), v.id)
+    await _credit(setup, v.app, credit._replace(sent=-1), v.id)
 
 
 async def _credit(setup: Setup, app: str, credit: Credit, verification: str) -> None:

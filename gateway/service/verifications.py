@@ -90,6 +90,7 @@ class Verifications:
         self._setup = setup
         self._engine = engine
         self._plans = Plans(setup)
+        self._watches = {app: vigilance.watch(setup, app) for app in setup.apps}
 
     async def start(self, request: Start) -> Begun:
         """Start a verification and its first send. Raises InvalidField, Denied, Limited, Overloaded, Mismatched and
@@ -215,7 +216,8 @@ class Verifications:
         store.steps.Unconfirmed."""
         setup = self._setup
         try:
-            tried = await setup.store.check(drafting.attempt(setup, request, understood(request.phone, request.email)))
+            to, watch = understood(request.phone, request.email), self._watches.get(request.app)
+            tried = await setup.store.check(drafting.attempt(setup, request, to, watch))
         except codes.Malformed as fault:
             raise InvalidField("/code", str(fault)) from None
         except Misshapen as shape:

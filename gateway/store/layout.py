@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from gateway.core.keys import SHARDS, shard_of
-from gateway.store.document import STATUS_LETTERS
+from gateway.store.document import STATUS_LETTERS, pack
 from gateway.store.portions import Wants
-from gateway.store.steps import Change, Creation, Idempotency, Spend, Try, Unknown
+from gateway.store.steps import Change, Creation, Idempotency, Spend, Try, Unknown, Watch
 
 Asked = tuple[list[str], dict[str, object]]
 """The keys and the argument of a script."""
@@ -84,27 +85,21 @@ class Layout:
     def attempt(self, attempt: Try) -> Asked:
         """Raises Unknown for what is no id."""
         shard = shard_or_unknown(attempt.id)
-        absent, idempotency = self.timers[shard], attempt.idempotency
-        keys = [
-            self.key(shard, "v:" + attempt.id),
-            absent,
-            self.key(shard, "i:" + idempotency.name) if idempotency else absent,
-            attempt.watch.key if attempt.watch else absent,
-        ]
-        return keys, {
-            "id": attempt.id,
-            "app": attempt.app,
-            "base": self.key(shard, ""),
+        idempotency, watch = attempt.idempotency, attempt.watch
+        keys = [self.key(shard, "v:" + attempt.id), self.timers[shard]]
+        args: dict[str, object] = {
+            "same": _same(attempt.app, attempt.tombstone, watch),
             "digests": attempt.digests,
             "length": attempt.length,
             "letters": int(attempt.letters),
-            "context": attempt.context,
-            "phone": attempt.phone,
-            "email": attempt.email,
-            "tombstone": attempt.tombstone,
-            "idem": packed(idempotency),
-            "watch": attempt.watch.packed() if attempt.watch else None,
         }
+        if idempotency:
+            keys.append(self.key(shard, "i:" + idempotency.name))
+            args["idem"] = packed(idempotency)
+        if watch:
+            keys.append(watch.key)
+        args.update(attempt.bound)
+        return keys, args
 
     def change(self, change: Change) -> Asked:
         """Raises Unknown for what is no id."""
@@ -140,6 +135,12 @@ def shard_or_unknown(verification: str) -> int:
     if shard is None:
         raise Unknown
     return shard
+
+
+@lru_cache(maxsize=1024)
+def _same(app: str, tombstone: int, watch: Watch | None) -> bytes:
+    """What all checks of an app tell the store, packed once."""
+    return pack({"app": app, "tombstone": tombstone, "watch": watch.packed() if watch else None})
 
 
 def packed(idempotency: Idempotency | None) -> dict[str, object] | None:

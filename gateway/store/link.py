@@ -33,6 +33,10 @@ class Script:
     def of(cls, source: str) -> Script:
         return cls(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
+    def words(self, keys: Sequence[str], argument: bytes) -> Words:
+        """The command that runs it."""
+        return "EVALSHA", self.sha, len(keys), *keys, argument
+
 
 class Calls(Protocol):
     """Whatever carries commands to a store. Every method raises wire.Fault, and nothing is repeated that may have
@@ -41,7 +45,7 @@ class Calls(Protocol):
     async def ask(self, *words: str | bytes | int) -> Any:
         """The reply to a command, whose first argument is its key."""
 
-    async def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Any:
+    def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Awaitable[Any]:
         """The reply of a script."""
 
     async def ask_all(self, *commands: Words) -> list[Any]:
@@ -77,16 +81,28 @@ class Link:
         self._closed = False
 
     async def ask(self, *words: str | bytes | int) -> Any:
-        return await self._call(words)
+        wire = self._wire
+        try:
+            return await (wire.ask(words) if wire else self._first(words))
+        except Refused as refused:
+            if wire:
+                self._judge(refused, wire)
+            raise
+
+    async def _first(self, words: Words) -> Any:
+        """The reply to a command for which there is no connection yet."""
+        return (await self.ask_all(words))[0]
 
     async def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Any:
-        command: Words = ("EVALSHA", script.sha, len(keys), *keys, argument)
+        words, wire = script.words(keys, argument), self._wire
         try:
-            return await self._call(command)
+            return await (wire.ask(words) if wire else self._first(words))
         except Refused as refused:
             if refused.word != "NOSCRIPT":
+                if wire:
+                    self._judge(refused, wire)
                 raise
-        return (await self.ask_all(("SCRIPT", "LOAD", script.source), command))[-1]
+        return (await self.ask_all(("SCRIPT", "LOAD", script.source), words))[-1]
 
     async def ask_all(self, *commands: Words) -> list[Any]:
         """The replies to commands that follow each other on one connection, with nothing between: one round trip. The
@@ -115,16 +131,6 @@ class Link:
         """Leave this connection and make another: the server is not the right one any more."""
         if self._wire:
             self._wire.cut()
-
-    async def _call(self, words: Words) -> Any:
-        wire = self._wire
-        if wire is None:
-            return (await self.ask_all(words))[0]
-        try:
-            return await wire.ask(words)
-        except Refused as refused:
-            self._judge(refused, wire)
-            raise
 
     def _judge(self, fault: BaseException, wire: Wire) -> None:
         if isinstance(fault, Refused) and fault.word in _ELSEWHERE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -87,8 +87,8 @@ class Followed:
     async def ask(self, *words: str | bytes | int) -> Any:
         return await self._link.ask(*words)
 
-    async def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Any:
-        return await self._link.run(script, keys, argument)
+    def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Awaitable[Any]:
+        return self._link.run(script, keys, argument)
 
     async def ask_all(self, *commands: Words) -> list[Any]:
         return await self._link.ask_all(*commands)

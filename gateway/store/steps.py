@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.core.model import End, Purse, Status
@@ -372,10 +373,8 @@ class Try(NamedTuple):
     digests: Mapping[str, bytes]
     length: int
     letters: bool
-    context: bytes
-    phone: bytes
-    email: bytes
     tombstone: int
+    bound: Mapping[str, bytes] = MappingProxyType({})  # the context, phone and email that it has to agree with
     idempotency: Idempotency | None = None
     watch: Watch | None = None
 

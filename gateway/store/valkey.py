@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
 from gateway.store.document import Stored, approved, pack, stands, unpack
 from gateway.store.known import Known
@@ -260,13 +260,20 @@ class Store:
         return self._layout.key(shard, "h:" + name)
 
     async def _run(self, name: str, keys: Sequence[str], args: dict[str, object]) -> list[Any]:
-        args["t"] = self._clock() if self._clock else 0
-        began = self.elapsed()
-        reply = await self._timed(name, self._calls.run(self._scripts[name], keys, pack(args)))
-        if name != "answer":
-            now = reply[0] if isinstance(reply[0], int) else reply[1]  # it may follow a word, or a list
-            self._heard(now, began, self.elapsed())
-        return cast("list[Any]", reply)
+        if self._clock:
+            args["t"] = self._clock()
+        began, failed = self._own(), True
+        try:
+            reply: list[Any] = await self._calls.run(self._scripts[name], keys, pack(args))
+            failed = False
+        except Fault as fault:
+            raise Unavailable(f"{name}: {fault}") from fault
+        finally:
+            ended = self._own()
+            self._watch(name, ended - began, failed)
+        now = reply[0] if isinstance(reply[0], int) else reply[1]  # it may follow a word, or a list
+        self._heard(now, began * 1000, ended * 1000)
+        return reply
 
     def _heard(self, told: int, asked: float, now: float) -> None:
         """The store told its time at some moment between `asked` and `now`. An answer that was long under way says

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core.keys import shard_of
 from gateway.store.document import unpack
@@ -44,8 +44,7 @@ class Blocks:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(NamedTuple):
     """The watches that a verification was counted under, by name and item, and when it began; how many messages went
     out beside those that are counted (negative: were counted and did not), and how many had their code typed."""
 

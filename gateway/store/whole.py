@@ -19,11 +19,11 @@ Timed = Callable[[str, Awaitable[Any]], Awaitable[Any]]
 class Steps(Protocol):
     """How the steps are taken that touch more than one key. They give back what the scripts answer."""
 
-    async def create(self, creation: Creation) -> list[Any]: ...
+    def create(self, creation: Creation) -> Awaitable[list[Any]]: ...
 
-    async def check(self, attempt: Try) -> list[Any]: ...
+    def check(self, attempt: Try) -> Awaitable[list[Any]]: ...
 
-    async def commit(self, change: Change) -> list[Any]: ...
+    def commit(self, change: Change) -> Awaitable[list[Any]]: ...
 
     async def claim(self, lease: int, batch: int, since: int) -> list[list[Any]]: ...
 
@@ -42,14 +42,14 @@ class Whole:
         self._timed = timed
         self._timers_from = 0
 
-    async def create(self, creation: Creation) -> list[Any]:
-        return await self._run("create", *self._layout.creation(creation))
+    def create(self, creation: Creation) -> Awaitable[list[Any]]:
+        return self._run("create", *self._layout.creation(creation))
 
-    async def check(self, attempt: Try) -> list[Any]:
-        return await self._run("check", *self._layout.attempt(attempt))
+    def check(self, attempt: Try) -> Awaitable[list[Any]]:
+        return self._run("check", *self._layout.attempt(attempt))
 
-    async def commit(self, change: Change) -> list[Any]:
-        return await self._run("commit", *self._layout.change(change))
+    def commit(self, change: Change) -> Awaitable[list[Any]]:
+        return self._run("commit", *self._layout.change(change))
 
     async def claim(self, lease: int, batch: int, since: int) -> list[list[Any]]:
         self._timers_from = (self._timers_from + 1) % SHARDS  # so that no shard is always the last to be served

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import secrets
 from collections import Counter
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.keys import SHARDS, Callee, Keyring, Unopenable, api_key_hash, new_id, shard_of
+from gateway.core.keys import SHARDS, Callee, Keyring, Unopenable, api_key_hash, derive, new_id, shard_of
 
 LOOKUP, OLD, NEW = bytes(32), b"o" * 32, b"n" * 32
 
@@ -160,6 +161,13 @@ def test_a_seal_with_any_byte_changed_or_missing_does_not_open(keys: Keyring) ->
 def test_no_two_seals_are_alike(keys: Keyring) -> None:
     id_ = new_id(1)
     assert len({keys.seal(id_, b"482913") for _ in range(1_000)}) == 1_000
+
+
+@given(code=st.text(alphabet="0123456789ABCXYZ", min_size=4, max_size=10))
+def test_a_digest_is_the_hmac_that_anybody_can_compute(code: str) -> None:
+    keys, one = Keyring(LOOKUP, {"k1": OLD}), new_id(1)
+    library = hmac.digest(derive(OLD, "digest"), f"{one}\x1f{code}".encode(), "sha256")
+    assert keys.digest("k1", one, code) == keys.digests(one, code)["k1"] == library[:16]
 
 
 def test_a_digest_fits_one_code_of_one_verification_under_one_key(keys: Keyring) -> None:

@@ -122,9 +122,6 @@ def guess(made: Creation, code: str = CODE, **fields: object) -> Try:
         digests=KEYS.digests(made.id, code),
         length=len(code),
         letters=not code.isdigit(),
-        context=b"",
-        phone=b"",
-        email=b"",
         tombstone=DAY,
     )
     return plain._replace(**fields)

@@ -115,7 +115,7 @@ async def test_a_foreign_app_and_an_unknown_id_look_alike(shelf: Shelf) -> None:
 async def test_a_bound_context_must_be_repeated(shelf: Shelf, said: dict[str, bytes], verdict: str) -> None:
     made = creation(context=b"c")
     await shelf.store.create(made)
-    assert await verdicts(shelf, guess(made, **said)) == [verdict]
+    assert await verdicts(shelf, guess(made, bound=said)) == [verdict]
     assert (await shelf.store.read(made.id))[0].verification.checks_used == 1
 
 
@@ -126,7 +126,7 @@ async def test_a_bound_context_must_be_repeated(shelf: Shelf, said: dict[str, by
 async def test_an_address_that_is_repeated_must_be_the_one(shelf: Shelf, said: dict[str, bytes], verdict: str) -> None:
     made = creation()
     await shelf.store.create(made)
-    assert await verdicts(shelf, guess(made, **said)) == [verdict]
+    assert await verdicts(shelf, guess(made, bound=said)) == [verdict]
 
 
 async def test_the_guess_budget_outlives_the_code_and_success_renews_it(shelf: Shelf) -> None:

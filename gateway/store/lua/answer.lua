@@ -4,4 +4,4 @@ if record and not record.answer then
   record.answer = args.answer
   save(KEYS[1], record)
 end
-return now
+return {now}

@@ -1,11 +1,11 @@
 -- Loaded before every script: time, documents and limits. The fields of a document are listed in store/document.py.
 -- All times are milliseconds. The argument of every script is one MessagePack map; its `t` replaces the store's clock
--- in tests that run under virtual time, and is 0 otherwise.
+-- in tests that run under virtual time, and is not there otherwise.
 local args = cmsgpack.unpack(ARGV[1])
 local JOURNAL_LIMIT = 8192
 
 local function clock()
-  if args.t > 0 then return args.t end
+  if args.t then return args.t end
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
