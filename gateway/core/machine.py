@@ -182,7 +182,7 @@ def apply(v: Verification, event: Event, now: int, pace: Pace) -> Turn:
 
 def _heard(v: Verification, event: Accepted | Delivered | Failed | Priced, now: int, pace: Pace) -> Turn:
     """News of one attempt: its price, and then what became of it."""
-    v, paid = _priced(v, event)
+    v, paid = (v, ()) if event.cost is None else _priced(v, event, event.cost)
     match event:
         case Accepted():
             v, effects = _accepted(v, event, now)
@@ -195,12 +195,12 @@ def _heard(v: Verification, event: Accepted | Delivered | Failed | Priced, now: 
     return v, (*paid, *effects)
 
 
-def _priced(v: Verification, event: Accepted | Delivered | Failed | Priced) -> Turn:
+def _priced(v: Verification, event: Accepted | Delivered | Failed | Priced, cost: Cost) -> Turn:
     attempt = _attempt(v, event.attempt)
-    if event.cost is None or attempt is None or attempt.cost is not None:
+    if attempt is None or attempt.cost is not None:
         return v, ()
-    paid = attempt._replace(cost=event.cost)
-    return _with(v, paid), (Paid(paid, event.cost),)
+    paid = attempt._replace(cost=cost)
+    return _with(v, paid), (Paid(paid, cost),)
 
 
 def bar(turn: Turn, reason: str) -> Turn:
@@ -215,13 +215,10 @@ def due(v: Verification, now: int, pace: Pace) -> int | None:
     """When the timer must fire next: when the lease of a send ends, when a wait ends, or at expiry. None at an end."""
     if not v.pending:
         return None
-    match v.current.status:
-        case AttemptStatus.QUEUED:
-            return now + pace.lease
-        case AttemptStatus.SENT:
-            return min(_wait_ends(v), v.expires_at)
-        case _:
-            return v.expires_at
+    status = v.attempts[-1].status
+    if status is QUEUED:
+        return now + pace.lease
+    return min(_wait_ends(v), v.expires_at) if status is SENT else v.expires_at
 
 
 def _accepted(v: Verification, event: Accepted, now: int) -> Turn:
@@ -282,7 +279,8 @@ def _timed_out(v: Verification, now: int, pace: Pace) -> Turn:
 
 
 def _wait_ends(v: Verification) -> int:
-    return v.current.at + v.steps[v.current.step].wait
+    current = v.attempts[-1]
+    return current.at + v.steps[current.step].wait
 
 
 def _resent(v: Verification, event: Resent, now: int, pace: Pace) -> Turn:

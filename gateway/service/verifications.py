@@ -335,7 +335,8 @@ class Verifications:
             first_resend_at=created.again,
             attempts=(first,),
         )
-        suspicion.found(setup, draft.decision.watches, created.fired)
+        if created.fired:
+            suspicion.found(setup, draft.decision.watches, created.fired)
         rules = suspicion.treated(setup, draft.decision, created)
         if not v.shadow:
             setup.metrics.started(v.app, v.purpose, v.country)

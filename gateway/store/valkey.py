@@ -115,7 +115,7 @@ class Store:
     def now(self) -> int:
         """The time in ms by the store's clock, as the last reply told it: a host whose own clock is wrong, or is set
         while it runs, must not end a verification before its time."""
-        return self._clock() if self._clock else int(self.elapsed() + self._offset)
+        return self._clock() if self._clock else int(self._own() * 1000 + self._offset)
 
     def elapsed(self) -> float:
         """ms since some moment, by this process's own clock: for how long something took, whatever the store says."""

@@ -52,6 +52,9 @@ class Family(Collector, Generic[T]):
         self._give: Callable[[T, float], None] = give
         self._children: dict[Series, T] = {}
         self._waiting: dict[Series, float] = {}
+        self.before: Callable[[], None] | None = (
+            None  # called when somebody looks: for what is kept elsewhere until then
+        )
 
     def of(self, *raw: str) -> T:
         child = self._children.get(raw)
@@ -62,15 +65,6 @@ class Family(Collector, Generic[T]):
         if raw not in self._children:
             raw = self._admitted(raw)
         self._waiting[raw] = self._waiting.get(raw, 0) + amount
-
-    def add_each(self, those: Iterable[Series]) -> None:
-        """Count each of these once."""
-        children, waiting = self._children, self._waiting
-        for raw in those:
-            if raw in children:
-                waiting[raw] = waiting.get(raw, 0) + 1
-            else:
-                self.add(*raw)
 
     def put(self, value: float, *raw: str) -> None:
         """Say how things stand."""
@@ -89,6 +83,8 @@ class Family(Collector, Generic[T]):
 
     def collect(self) -> Iterable[LibraryMetric]:
         """What the registry asks at each scrape."""
+        if self.before:
+            self.before()
         waiting, self._waiting = self._waiting, {}
         for labels, value in waiting.items():
             self._give(self._children[labels], value)

@@ -25,6 +25,9 @@ class Metrics:
         self._fullest: dict[
             tuple[str, str], tuple[int, str, float]
         ] = {}  # of each cap: end of its period, purse, share
+        self._allowed: dict[tuple[str, tuple[str, ...]], int] = {}  # times, by a policy and the limits that were asked
+        self._families.limits.before = self._count_allowed
+        self._families.cap_ratio.before = self._show_fullest
         self._families.build_info.put(1, version, platform.python_version())
         prime(self._families, self._names)
 
@@ -92,8 +95,16 @@ class Metrics:
         self._families.limits.add(policy, limit, decision)
 
     def allowed(self, policy: str, limits: Iterable[str]) -> None:
-        """As `limited`, for limits that all had nothing against it."""
-        self._families.limits.add_each([(policy, limit, "allowed") for limit in limits])
+        """As `limited`, for limits that all had nothing against it. Starts of one outline ask the same limits, so they
+        are counted as one until somebody looks."""
+        asked = policy, tuple(limits)
+        self._allowed[asked] = self._allowed.get(asked, 0) + 1
+
+    def _count_allowed(self) -> None:
+        allowed, self._allowed = self._allowed, {}
+        for (policy, limits), times in allowed.items():
+            for limit in limits:
+                self._families.limits.add(policy, limit, "allowed", amount=times)
 
     def suspected(self, rule: str, mode: str) -> None:
         """A start that a rule against abuse was about; `mode` is what became of it."""
@@ -151,6 +162,9 @@ class Metrics:
         shown = self._fullest.get((policy, cap))
         if shown is None or (ends, share) >= (shown[0], shown[2]) or (ends, purse) == shown[:2]:
             self._fullest[policy, cap] = ends, purse, share
+
+    def _show_fullest(self) -> None:
+        for (policy, cap), (_, _, share) in self._fullest.items():
             self._families.cap_ratio.put(share, policy, cap)
 
     def cap(self, policy: str, cap: str, level: str) -> None:
