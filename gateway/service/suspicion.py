@@ -90,8 +90,8 @@ def treated(setup: Setup, decision: Decision, created: Created) -> tuple[str, ..
     """The rules by which a start that was not refused looks like abuse, counted."""
     rules = decision.suspicions
     if created.noted or created.fired:
-        noted = (*created.noted, *(news.watch for news in created.fired))
-        rules = (*rules, *(decision.watches[number].rule for number in noted))
+        noted = (*created.noted, *[news.watch for news in created.fired])
+        rules = (*rules, *[decision.watches[number].rule for number in noted])
     if rules:
         _count(setup, decision.treatment, rules)
     return rules

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core import codes, machine
 from gateway.core.keys import Unopenable
@@ -72,8 +71,7 @@ from policies.rules.limits import unnamed
 from policies.rules.spend import REFUSAL
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """A started verification: as it was created (`replayed` when an earlier request did), or the bytes that were
     answered then."""
 
@@ -356,7 +354,7 @@ class Verifications:
             rules=rules or None,
             notes=_notes(draft.decision),
         )
-        self._engine.carry(draft.stored._replace(verification=v), first, since, draft.secrets)
+        self._engine.carry(Stored(v, *draft.stored[1:]), first, since, draft.secrets)
         return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
 
     async def _replay(self, replayed: Replayed) -> Begun:
