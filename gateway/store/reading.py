@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.store.document import Stored, opened, stored
 from gateway.store.layout import Layout, shard_or_unknown
 from gateway.store.link import Calls
-from gateway.store.steps import Unavailable
 from gateway.store.terms import Terms, unpack_terms
 from gateway.store.whole import Timed
+from gateway.store.wire import Fault
 
 _KEPT = 2_048
 """Terms, at about 3 kB each: as many as there are plans."""
@@ -39,9 +39,12 @@ class Reader:
 
     async def _asked(self, verification: str, name: str) -> Terms:
         key = self._layout.terms(shard_or_unknown(verification), name)
-        packed = await self._timed("terms", self._calls.ask("GET", key))
-        if packed is None:
-            raise Unavailable(f"terms: the store has lost {name}")
-        terms = unpack_terms(name, packed)
+        terms = unpack_terms(name, await self._timed("terms", self._found(key)))
         self.know(terms)
         return terms
+
+    async def _found(self, key: str) -> bytes:
+        packed: bytes | None = await self._calls.ask("GET", key)
+        if packed is None:
+            raise Fault(f"{key} is lost")  # so that it counts as an error of the store, which an alert is about
+        return packed
