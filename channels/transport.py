@@ -7,34 +7,21 @@ and are not: the second may have sent the message. Every fault therefore says wh
 from __future__ import annotations
 
 import asyncio
-import base64
 import re
-import socket
-import ssl
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
-from typing import Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Self
 
-from multidict import CIMultiDict
+import aiohttp
 
-from channels.connection import RESPONSE_LIMIT, Connection, Server, Servers
 from channels.contract import Context, ErrorClass, ProviderSettings, SendError
 
-__all__ = ["RESPONSE_LIMIT", "Reply", "Transport", "basic", "fault", "refused", "retry_after"]
+RESPONSE_LIMIT = 64 * 1024
+"""Bytes of an answer that are read. No vendor's answer to a send comes near it."""
 
-_CONNECT_LIMIT = 5.0
-"""Seconds for a free connection. It is below the deadline, so that a deadline that passes means: already written."""
-_RESTED = 15.0
-"""Seconds for which a connection that nobody uses is kept. Vendors hang up after twenty or more, and who writes at that
-very moment doesn't learn whether it arrived."""
-_TURNS = 10  # of the loop, in which TLS as well lets go of a connection
-_PORTS = {"http": 80, "https": 443}
-
-T = TypeVar("T")
+_CONNECT_LIMIT = 5.0  # seconds; aiohttp rounds longer ones up to whole seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +45,14 @@ class Transport:
     """One provider's connections. A slow vendor fills its own pool and nobody else's.
 
     `timeout` is the whole of a request in seconds, from the wait for a free connection to the last byte;
-    `concurrency` is how many requests are under way at the most, each on a connection of its own.
+    `concurrency` is how many connections there are at the most. The session is made by the first request, in its loop.
     """
 
     def __init__(self, *, user_agent: str, timeout: float, concurrency: int) -> None:
-        self._always = f"User-Agent: {user_agent}\r\nAccept-Encoding: identity"
+        self._user_agent = user_agent
         self._timeout = timeout
-        self._patience = min(timeout / 2, _CONNECT_LIMIT)
-        self._places = asyncio.Semaphore(concurrency)
-        self._servers = Servers()
-        self._open: dict[Connection, Server] = {}
-        self._resting: dict[Server, list[Connection]] = {}
+        self._concurrency = concurrency
+        self._session: aiohttp.ClientSession | None = None
 
     @classmethod
     def of(cls, settings: ProviderSettings, context: Context, *, concurrency: int = 0) -> Self:
@@ -82,119 +66,68 @@ class Transport:
     async def request(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Reply:
-        """Ask once: nothing is repeated, no redirect is followed and no cookie kept. Raises SendError when no answer
-        came."""
-        origin, target = _split(url)
-        server = _server(origin)
-        request = self._written(method, target, server, headers or {}, body)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        await self._place(began)
+        """Ask once: nothing is repeated and no redirect is followed. Raises SendError when no answer came."""
         try:
-            connection = self._rested(server, began)
-            if connection is None:
-                connection = await self._soon(began, self._connected(server))
-            left = began + self._timeout - loop.time()
-            answer = await connection.ask(request, left, bodiless=method == "HEAD")
-            if connection.usable:
-                self._resting.setdefault(server, []).append(connection)
-        finally:
-            self._places.release()
-        return Reply(answer.status, CIMultiDict(answer.headers), answer.body)
+            async with asyncio.timeout(self._timeout):
+                return await self._exchange(method, url, headers or {}, body)
+        except (aiohttp.ClientError, OSError) as error:
+            raise fault(error) from None  # the original may quote the URL
 
     async def close(self) -> None:
-        """Hang up. What is under way fails."""
-        for connection in list(self._open):
-            connection.end()
-        for _ in range(_TURNS):
-            if self._open:
-                await asyncio.sleep(0)  # the loop closes what it was told to let go of
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
-    async def _place(self, began: float) -> None:
-        if self._places.locked():
-            await self._soon(began, self._places.acquire())
-        else:
-            await self._places.acquire()  # at once
+    async def _exchange(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        session = self._open()
+        async with session.request(method, url, headers=headers, data=body or None, allow_redirects=False) as response:
+            return Reply(response.status, response.headers, await _read(response))
 
-    def _rested(self, server: Server, now: float) -> Connection | None:
-        """The connection that was used last, if there is one."""
-        resting = self._resting.get(server)
-        while resting:
-            connection = resting.pop()
-            if connection.usable and now - connection.rested < _RESTED:
-                return connection
-            connection.end()
-        return None
-
-    async def _connected(self, server: Server) -> Connection:
-        connection = await self._servers.connected(server, self._gone)
-        self._open[connection] = server
-        return connection
-
-    def _gone(self, connection: Connection) -> None:
-        server = self._open.pop(connection, None)
-        if server and connection in self._resting.get(server, ()):
-            self._resting[server].remove(connection)
-
-    async def _soon(self, began: float, wanted: Awaitable[T]) -> T:
-        """What has to be waited for before anything is sent. Raises SendError."""
-        try:
-            async with asyncio.timeout_at(began + self._patience):
-                return await wanted
-        except TimeoutError:
-            raise SendError(ErrorClass.PROVIDER_DOWN, "connect_timeout") from None
-        except OSError as error:
-            raise fault(error) from None  # the original may quote the address
-
-    def _written(self, method: str, target: str, server: Server, headers: Mapping[str, str], body: bytes) -> bytes:
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {server.named}", self._always]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        if body or method not in ("GET", "HEAD"):
-            lines.append(f"Content-Length: {len(body)}")
-        head = "\r\n".join([*lines, "", ""])
-        if head.count("\n") != len(lines) + 2 or head.count("\r") != len(lines) + 2:
-            raise SendError(ErrorClass.REQUEST_BUG, "bad_header")  # a value with a line break in it
-        return head.encode() + body
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._concurrency),
+                # The connection's limit is below the deadline, so that a deadline that passes means: already written.
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=min(self._timeout / 2, _CONNECT_LIMIT), sock_read=self._timeout
+                ),
+                headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
 
 
-def basic(user: str, password: str) -> str:
-    """An Authorization header: RFC 7617."""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > RESPONSE_LIMIT:
+            raise SendError(ErrorClass.PROVIDER_DOWN, "oversized", ambiguous=True)
+    return bytes(body)
 
 
-def _split(url: str) -> tuple[str, str]:
-    """The origin of a URL, of which a provider has few, and the rest, which may name a person. Raises SendError."""
-    at = url.find("/", len("https://"))
-    origin, target = (url[:at], url[at:]) if at > 0 else (url, "/")
-    if not (url.isascii() and url.isprintable()) or " " in url or "#" in url or "?" in origin:
-        raise SendError(ErrorClass.REQUEST_BUG, "bad_url")
-    return origin, target
-
-
-@lru_cache(maxsize=64)
-def _server(origin: str) -> Server:
-    try:
-        parsed = urlsplit(origin)
-        port = parsed.port or _PORTS[parsed.scheme]
-    except (ValueError, KeyError):
-        raise SendError(ErrorClass.REQUEST_BUG, "bad_url") from None
-    if not parsed.hostname or "@" in parsed.netloc:
-        raise SendError(ErrorClass.REQUEST_BUG, "bad_url")
-    return Server(parsed.scheme == "https", parsed.hostname, port, parsed.netloc)
-
-
-# Read from the top: the first kind that fits. Each of them inherits from the last one.
-_FAULTS: tuple[tuple[type[OSError], str], ...] = (
-    (socket.gaierror, "dns"),
-    (ssl.SSLError, "tls"),
-    (OSError, "refused"),
+# Read from the top: the first kind that fits. aiohttp's classes inherit from each other and from OSError, so the
+# order is the meaning. The last column says whether the vendor may have acted on the request.
+_FAULTS: tuple[tuple[type[Exception], ErrorClass, str, bool], ...] = (
+    (aiohttp.InvalidURL, ErrorClass.REQUEST_BUG, "bad_url", False),
+    (aiohttp.NonHttpUrlClientError, ErrorClass.REQUEST_BUG, "bad_url", False),
+    (aiohttp.ClientConnectorDNSError, ErrorClass.PROVIDER_DOWN, "dns", False),
+    (aiohttp.ClientSSLError, ErrorClass.PROVIDER_DOWN, "tls", False),
+    (aiohttp.ClientConnectorError, ErrorClass.PROVIDER_DOWN, "refused", False),
+    (aiohttp.ConnectionTimeoutError, ErrorClass.PROVIDER_DOWN, "connect_timeout", False),
+    (TimeoutError, ErrorClass.PROVIDER_DOWN, "timeout", True),
+    (aiohttp.ClientPayloadError, ErrorClass.PROVIDER_DOWN, "cut_off", True),
+    (aiohttp.ClientResponseError, ErrorClass.PROVIDER_DOWN, "not_http", True),
+    (Exception, ErrorClass.PROVIDER_DOWN, "reset", True),
 )
 
 
-def fault(error: OSError) -> SendError:
-    """Why there is no connection, in the contract's terms. Nothing was sent."""
-    word = next(word for kind, word in _FAULTS if isinstance(error, kind))
-    return SendError(ErrorClass.PROVIDER_DOWN, word)
+def fault(error: Exception) -> SendError:
+    """A network fault in the contract's terms. Its vendor code is one of the ten words of this module."""
+    for kind, remedy, word, ambiguous in _FAULTS:
+        if isinstance(error, kind):
+            return SendError(remedy, word, ambiguous=ambiguous)
+    raise AssertionError("the last row fits every exception")
 
 
 def refused(reply: Reply, error: ErrorClass, code: str = "") -> SendError:

@@ -14,10 +14,12 @@ from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
+
 from channels.contract import Context, SendError
 from channels.examination import Finding, Inquiry, fault, masked, ok, unknown, warning
 from channels.providers._twilio_settings import Settings
-from channels.transport import Transport, basic
+from channels.transport import Transport
 
 API = "https://api.twilio.com"
 
@@ -36,7 +38,7 @@ class Account:
         self._by_code = inquiry.remedies.by_code
         self._base = settings.base_url or API
         self._resource = f"{self._base}/2010-04-01/Accounts/{settings.account_sid}"
-        self._token = basic(settings.account_sid, context.secrets["auth_token"])
+        self._token = aiohttp.encode_basic_auth(settings.account_sid, context.secrets["auth_token"])
         self._key_secret = context.secrets.get("api_key_secret", "")
 
     async def findings(self) -> list[Finding]:
@@ -86,7 +88,7 @@ class Account:
 
     async def _key(self, sid: str) -> Finding:
         """A restricted key may lack the right to look at numbers, and Twilio answers that like a wrong secret."""
-        authorization = basic(sid, self._key_secret)
+        authorization = aiohttp.encode_basic_auth(sid, self._key_secret)
         try:
             await self._get(f"{self._resource}/IncomingPhoneNumbers.json?PageSize=1", authorization)
         except SendError as error:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
 from twilio.http import AsyncHttpClient  # type: ignore[import-untyped]  # the SDK ships no types
 from twilio.http.response import Response  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from channels.contract import Context, ErrorClass, SendError
 from channels.providers._twilio_settings import Settings
-from channels.transport import Reply, Transport, basic
+from channels.transport import Reply, Transport
 
 SID = re.compile(r"[A-Z]{2}[0-9a-f]{32}")
 
@@ -43,7 +44,7 @@ class Wire(AsyncHttpClient):  # type: ignore[misc]  # the SDK ships no types
     ) -> Response:
         sent = {name: value for name, value in (headers or {}).items() if name != "User-Agent"}
         if auth is not None:
-            sent["Authorization"] = basic(*auth)
+            sent["Authorization"] = aiohttp.encode_basic_auth(*auth)
         form = urlencode(dict(data or {}), doseq=True).encode()
         reply = await self._transport.request(method, url, headers=sent, body=form)
         if not reply.ok:

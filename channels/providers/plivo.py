@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import aiohttp
+
 from channels import errors, remedies
 from channels.contract import (
     CALL_LIMIT,
@@ -36,7 +38,7 @@ from channels.providers._plivo_settings import Settings, speech
 from channels.providers._plivo_signature import genuine
 from channels.providers._reading import form_fields, json_object, price
 from channels.providers._senders import bare
-from channels.transport import Reply, Transport, basic, refused
+from channels.transport import Reply, Transport, refused
 
 __all__ = ["Plivo", "Settings", "build"]
 
@@ -71,7 +73,7 @@ class Plivo:
         self._table = table
         token = context.secrets["auth_token"]
         self._tokens = [one for one in (token, context.secrets.get("secondary_auth_token", "")) if one]
-        self._authorization = basic(settings.auth_id, token)
+        self._authorization = aiohttp.encode_basic_auth(settings.auth_id, token)
         self._url = f"{settings.base_url or API}/v1/Account/{settings.auth_id}"
         self._transport = Transport.of(settings, context)
         self._senders: Mapping[Channel, Callable[[Message], Awaitable[Receipt]]] = {

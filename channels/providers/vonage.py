@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
+
 from channels import errors, remedies
 from channels.contract import (
     CALL_LIMIT,
@@ -37,7 +39,7 @@ from channels.providers._vonage_examination import Account, refusal
 from channels.providers._vonage_reports import Reader, known_id, problem_code, receipt_fields, written
 from channels.providers._vonage_settings import Settings
 from channels.providers._vonage_signing import Bearer, Clock, SignedReports, check_receipt, sms_signature
-from channels.transport import Reply, Transport, basic, refused
+from channels.transport import Reply, Transport, refused
 from channels.wording.gsm7 import is_gsm7
 
 __all__ = ["Settings", "Vonage", "build"]
@@ -231,7 +233,7 @@ class Vonage:
         return self._bearer.header() if self._bearer else self._basic()
 
     def _basic(self) -> str:
-        return basic(self._settings.api_key or "", self._secrets["api_secret"])
+        return aiohttp.encode_basic_auth(self._settings.api_key or "", self._secrets["api_secret"])
 
     async def _older_sms(self, message: Message) -> Receipt:
         fields = self._older_fields(message)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import aiohttp
 import pytest
 
 from channels import signing
-from channels.connection import Servers
 from channels.contract import (
     Callback,
     Cost,
@@ -127,7 +126,14 @@ def wide(provider: Any) -> None:
 
 
 def trusting(provider: Any) -> None:
-    provider._http._servers = Servers(ssl._create_unverified_context)
+    right = provider._http._open
+
+    def unverified() -> aiohttp.ClientSession:
+        session: aiohttp.ClientSession = right()
+        session.connector._ssl = False  # type: ignore[union-attr]
+        return session
+
+    provider._http._open = unverified
 
 
 def unsigned(right: Any, callback: Callback) -> Outcome:
