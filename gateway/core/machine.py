@@ -367,8 +367,9 @@ def _ways_for_a_person(v: Verification, channel: str | None, now: int) -> Iterat
 
 def next_way(v: Verification, at: int) -> Way | None:
     """Where silence would lead at that time; None when it would lead nowhere."""
-    moot = v.exhausted or v.current.status not in (QUEUED, SENT) or _arrived(v)
-    if not v.pending or moot:
+    last = v.current.step + 1 >= len(v.steps)
+    moot = last or v.exhausted or v.current.status not in (QUEUED, SENT) or _arrived(v)
+    if moot or not v.pending:
         return None
     return next(_ways(v, at, same_step=False), None)
 

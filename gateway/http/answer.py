@@ -27,7 +27,7 @@ class Answer(Response):
     @property
     def lines(self) -> bytes:
         """The same, as they go over the wire."""
-        told = b"".join([b"%s: %s\r\n" % header for header in self.told])
+        told = b"".join([b"%s: %s\r\n" % header for header in self.told]) if self.told else b""
         return b"%scontent-length: %d\r\ncontent-type: %s\r\n" % (told, len(self.body), _JSON)
 
 

@@ -190,6 +190,25 @@ async def test_a_connection_whose_starts_are_turned_away_is_in_use() -> None:
         assert await caller.closed(), "once nobody uses it"
 
 
+async def test_a_connection_is_kept_for_as_long_as_it_is_used() -> None:
+    async with serving(Room(9), idle=0.1) as seen, Caller(seen[0]) as caller:
+        for _ in range(8):
+            assert (await caller.ask(CHECK)).status == 200
+            await asyncio.sleep(0.03)
+        assert await caller.closed(), "once nobody uses it"
+
+
+async def test_a_request_that_takes_longer_than_a_connection_may_rest_is_answered() -> None:
+    gate = asyncio.Event()
+    async with serving(Room(9), started=gate.wait, idle=0.02) as seen, Caller(seen[0]) as caller:
+        assert (await caller.ask(CHECK)).status == 200
+        caller.writer.write(START)
+        await asyncio.sleep(0.05)
+        gate.set()
+        assert (await caller.ask()).body == b"done"
+        assert await caller.closed()
+
+
 async def test_who_takes_no_answer_is_hung_up_on() -> None:
     async with serving(Room(0, 0)) as seen:
         connection = socket.create_connection(("127.0.0.1", seen[0]))
