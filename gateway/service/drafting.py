@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from gateway.core import codes
 from gateway.core.keys import new_id
 from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit, Status, Verification
-from gateway.service import erasure, lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
+from gateway.service import lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
+from gateway.service.addresses import Kept, kept
 from gateway.service.engine import Reseal, sent_to
-from gateway.service.planning import Plan, Plans, elsewhere
+from gateway.service.planning import Plans
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import Secrets, Stored, pack, pack_ending, pack_secrets
-from gateway.store.steps import Counter, Creation, Idempotency, Try, Watch, Watched
+from gateway.store.steps import Creation, Idempotency, Try, Watch
+from gateway.store.wants import Item, Wants
 from policies.model import Decision, Limit, Listed, Mode
 from policies.rules.code import alphabet
 
@@ -29,42 +31,48 @@ class Draft(NamedTuple):
     stored: Stored
     secrets: Secrets
     creation: Creation
-    limits: tuple[tuple[Limit, ...], ...]  # of the creation's counters
+    limits: tuple[tuple[Limit, ...], ...]  # of each of the creation's counters
     decision: Decision  # with the providers in their order for this verification
 
 
 def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: Destinations, listed: Listed) -> Draft:
     """A verification as the policy wants it, if the app's list says `listed`. The code is made here. Raises
     codes.Malformed for an app's own code."""
+    app, now = request.app, setup.store.now()
     to = to.aimed(decision.steps[0].channel)
-    app, now, shard = request.app, setup.store.now(), setup.keys.shard(to.target)
-    plan = plans.of(app, decision)
-    verification = new_id(shard, setup.keys.random.randbytes)
+    known = [kept(setup, app, address) for address in to.given]
+    target = known[-1 if to.by_email else 0]
+    verification = new_id(target.shard, setup.keys.random.randbytes)
     decision = _vigilant(setup, app, ordering.arranged(setup, decision, verification, to.number, to.country))
     fixed = trial.code(setup, to.number, to.address)
     decision = trial.aimed(decision) if fixed else decision
-    secrets = _secrets(setup, request, decision, to, fixed)
-    counters, kept = _counters(setup, plan, decision.subjects)
-    opt_outs = suppressions.opt_outs(setup, app, setup.policies[decision.policy], to)
+    plan = plans.of(app, decision)
     purses = plan.purses_at(setup, decision, now)
-    v = _verification(verification, request, decision, to, now, limits=kept, opt_outs=opt_outs, purses=purses)
+    secrets = _secrets(setup, request, decision, to, fixed)
+    counters = tuple([key(decision.subjects) for key in plan.keys])
+    v = _verification(
+        verification,
+        request,
+        decision,
+        to,
+        now,
+        limits=tuple([SendLimit(counters[place], *limit[1:]) for place, limit in plan.kept]),
+        opt_outs=_opt_outs(setup, decision, known, to),
+        purses=purses,
+    )
     locale = request.locale or setup.apps[app].locale
     terms = plan.terms_of(v)
     sealed = setup.keys.seal(verification, pack_secrets(secrets))
-    guesses = plan.guesses(to.target)
-    watched = suspicion.watched(setup, decision.watches)
+    watched = suspicion.watched(setup, plan.names, decision.watches)
     creation = Creation(
         id=verification,
-        shard=shard,
+        shard=target.shard,
         fields={
-            **plan.budget,
             **_code(setup, v, secrets.code),
             **_watching(v, watched),
             **_bindings(setup, request.context, to),
             sent_to(v.current.channel): 1,
-            "g": guesses,
-            "a": v.app,
-            "m": v.checks_max,
+            "g": target.guesses,
             "h": sealed,
             "b": pack_body(v, locale, terms),
             "E": pack_ending(v.purpose, v.policy, v.zone, v.country),
@@ -72,24 +80,32 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
             "j": record.started(ordering.told(decision)),
         },
         terms=terms,
-        guesses=guesses,
+        guesses=target.guesses,
         life=decision.code.expiry,
         keep=decision.code.expiry + setup.times.tombstone,
         lease=setup.pace.lease,
-        counters=counters,
+        wants=Wants(
+            plan.common,
+            counters,
+            suppressions.looks(v.opt_outs, [step.channel for step in decision.steps]),
+            lists.looks(setup, app, to, listed),
+            plan.watch,
+            tuple([each.trace for each in known]),
+            spending.spend(v, reserve=v.current.held),
+            watched,
+            tuple([watch.shown for watch in decision.watches]),
+            plan.slot.shard,
+            plan.slot.index,
+        ),
         idempotency=_idempotency(setup, app, "start", request.idempotency_key, request.body, request.wait),
-        looks=suppressions.looks(opt_outs, [step.channel for step in decision.steps]),
-        lists=lists.looks(setup, app, to, listed),
-        watch=plan.watch,
-        block=plan.block,
-        traces=erasure.traces(setup, app, to),
-        spend=spending.spend(v, now, reserve=v.current.held),
-        watched=watched,
-        place=plan.slot.shard,
-        index=plan.slot.index,
     )
-    stored = Stored(v, setup.keys.active, sealed, locale, b"", tuple([(each.name, each.item) for each in watched]))
-    return Draft(stored, secrets, creation, plan.limits, decision)
+    return Draft(Stored(v, setup.keys.active, sealed, locale, b"", watched), secrets, creation, plan.limits, decision)
+
+
+def _opt_outs(setup: Setup, decision: Decision, known: Sequence[Kept], to: Destinations) -> OptOuts:
+    """Where the opt-outs of a verification's person are kept."""
+    stops = setup.policies[decision.policy].settings.suppression.opted_out == "refuse"
+    return OptOuts(known[0].opt_outs if to.phone else "", known[-1].opt_outs if to.email else "", stops)
 
 
 def _secrets(setup: Setup, request: Start, decision: Decision, to: Destinations, fixed: str) -> Secrets:
@@ -98,23 +114,6 @@ def _secrets(setup: Setup, request: Start, decision: Decision, to: Destinations,
         request.code or fixed or codes.make(decision.code.length, decision.code.alphabet, setup.keys.random.randrange)
     )
     return Secrets(code, to.number, to.address, request.domain, request.app_hash, dict(request.context) or None)
-
-
-def _counters(
-    setup: Setup, plan: Plan, subjects: Mapping[str, str]
-) -> tuple[tuple[Counter, ...], tuple[SendLimit, ...]]:
-    """The counters of a start, and the limits that later messages reserve under as well: all of them in the counters of
-    the first message's address, and each in those of its own."""
-    counters: list[Counter] = []
-    kept: list[SendLimit] = []
-    for of, name, own, key, form, limits in plan.counts:
-        if own:
-            key = setup.store.limit_key(setup.keys.shard(subjects[own]), name(subjects[own]))
-            kept += [SendLimit(key, *limit[1:]) for limit in limits]
-        elif not key:
-            key = elsewhere(setup, name(of.subject(subjects)))
-        counters.append(Counter(key, *form[1:]))
-    return tuple(counters), tuple(kept)
 
 
 def _vigilant(setup: Setup, app: str, decision: Decision) -> Decision:
@@ -176,11 +175,11 @@ def _code(setup: Setup, v: Verification, code: str) -> dict[str, object]:
     }
 
 
-def _watching(v: Verification, watched: tuple[Watched, ...]) -> dict[str, object]:
+def _watching(v: Verification, watched: tuple[Item, ...]) -> dict[str, object]:
     """The fields that say whom its approval is told to, or that nothing is sent."""
     if v.shadow:
         return {"S": 1}
-    return {"W": [[each.name, each.item] for each in watched]} if watched else {}
+    return {"W": watched} if watched else {}
 
 
 def _bindings(setup: Setup, context: Mapping[str, str], to: Destinations) -> dict[str, object]:
@@ -194,7 +193,7 @@ def _context(setup: Setup, context: Mapping[str, str]) -> bytes:
 
 
 def _address(setup: Setup, address: str) -> bytes:
-    return setup.keys.hashed("target", "address", address) if address else b""
+    return setup.keys.target(address) if address else b""
 
 
 def _idempotency(setup: Setup, app: str, route: str, key: str | None, body: bytes, wait: int = 0) -> Idempotency | None:

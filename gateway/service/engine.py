@@ -17,8 +17,9 @@ from gateway.service.requests import Denied, Limited
 from gateway.service.setup import Setup
 from gateway.store.body import pack_messages
 from gateway.store.document import Secrets, Stored
-from gateway.store.steps import Capped, Change, Committed, Conflict, Counter, Spend, Unavailable, Unknown
+from gateway.store.steps import Capped, Change, Committed, Conflict, Unavailable, Unknown
 from gateway.store.steps import Limited as StoreLimited
+from gateway.store.wants import Counter, Spend
 from policies.model import Mode
 from policies.rules.fraud import REFUSAL as SUSPECTED
 from policies.rules.spend import REFUSAL as CAPPED
@@ -180,7 +181,7 @@ class Engine:
         send = _send_of(turn)
         counters = limiting.counters(turn[0], sends_only=not by_person) if send else ()
         held = send.attempt.held if send and not turn[0].shadow else 0
-        spend = spending.spend(turn[0], now, held, change)
+        spend = spending.spend(turn[0], held, change)
         result = await self._commit(stored, turn, now, counters, send, reseal, spend)
         if spend and isinstance(result, Committed):
             spending.tell(self._setup, turn[0], spend, result.paid)
@@ -285,7 +286,7 @@ class Engine:
         """Send what another process may have died over, if nothing has happened since the claim: a process that was
         stopped between its claim and this line must not send after an approval. The first try may have been paid for,
         so this one is charged as well, whatever the caps say, and never given back."""
-        spend = spending.spend(stored.verification, now, change=attempt.held)
+        spend = spending.spend(stored.verification, change=attempt.held)
         result = await self._commit(stored, (stored.verification, ()), now, (), None, None, spend)
         if isinstance(result, Committed):
             spending.tell(self._setup, stored.verification, spend, result.paid)

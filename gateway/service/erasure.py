@@ -8,10 +8,10 @@ themselves; and lines of the record of decisions, if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.core import machine
+from gateway.service.addresses import kept
 from gateway.service.engine import Engine
 from gateway.service.requests import Destinations
 from gateway.service.setup import Setup
@@ -29,23 +29,6 @@ class Erased:
     ended: int
 
 
-def traces(setup: Setup, app: str, to: Destinations) -> tuple[str, ...]:
-    """Where it is listed what is known of these addresses: one list each, in the address's own slot. Mailboxes that
-    differ by a +tag are one, as for opt-outs."""
-    return tuple(_trace(setup, app, kind, address) for kind, address in _addresses(to))
-
-
-def _addresses(to: Destinations) -> Iterator[tuple[str, str]]:
-    if to.phone:
-        yield "phone", to.phone.e164
-    if to.email:
-        yield "email", to.email.key
-
-
-def _trace(setup: Setup, app: str, kind: str, address: str) -> str:
-    return setup.store.trace_key(setup.keys.shard(address), setup.keys.name("erasure", app, kind, address))
-
-
 class Erasure:
     """The use-case."""
 
@@ -56,7 +39,8 @@ class Erasure:
     async def erase(self, app: str, to: Destinations) -> Erased:
         """Erase all that this app's verifications know of these addresses; of a verification with two, both. What is
         started meanwhile is another matter. Raises store.steps.Unavailable, and engine.Contended: ask again then."""
-        setup, found = self._setup, traces(self._setup, app, to)
+        setup = self._setup
+        found = tuple(kept(setup, app, address).trace for address in to.given)
         ended = removed = 0
         for key in await setup.store.known.read(found):
             verification = verification_of(key)

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 from gateway.core.model import SendLimit, Verification
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
-from gateway.store.steps import Capped, Counter, Rule
+from gateway.store.steps import Capped
 from gateway.store.steps import Limited as StoreLimited
+from gateway.store.wants import Counter, Rule
 from policies import waits
 from policies.model import Limit
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from gateway.core.keys import SHARDS
 from gateway.service.requests import Destinations, InvalidField
-from gateway.store.steps import Full, ListEntry, ListLook
+from gateway.store.steps import Full, ListEntry
+from gateway.store.wants import ListLook
 from policies import entries
 from policies.entries import Entry
 from policies.model import Email, Listed, Phone, Word
@@ -45,6 +46,7 @@ class Filled:
 
     def __init__(self) -> None:
         self._until: dict[str, int] = {}  # by key, of which an app has one in each slot; ms
+        self.keys: dict[tuple[str, int], str] = {}  # by app and slot
 
     def found(self, key: str, now: int) -> None:
         self._until[key] = now + _HOUR
@@ -56,21 +58,16 @@ class Filled:
 def looks(setup: Setup, app: str, to: Destinations, listed: Listed) -> tuple[ListLook, ...]:
     """What the store has to look at before a verification may begin, if the list is taken to say `listed`."""
     now, found = setup.store.now(), []
-    for address, word in ((to.phone, listed.phone), (to.email, listed.email)):
-        if address:
-            key = _record(setup, app, _shard(setup, address))
-            entries = _entries(setup, app, address) if setup.filled.known(key, now) else ()
-            found.append(ListLook(key, entries, word))
+    for address in to.given:
+        key = _record(setup, app, _shard(setup, address))
+        entries = _entries(setup, app, address) if setup.filled.known(key, now) else ()
+        found.append(ListLook(key, entries, listed.phone if address is to.phone else listed.email))
     return tuple(found)
-
-
-def _given(to: Destinations) -> list[Phone | Email]:
-    return [address for address in (to.phone, to.email) if address]
 
 
 def heard(setup: Setup, app: str, to: Destinations) -> None:
     """The store says that there is a record of a list where none was known to be."""
-    for address in _given(to):
+    for address in to.given:
         setup.filled.found(_record(setup, app, _shard(setup, address)), setup.store.now())
 
 
@@ -92,7 +89,7 @@ async def words(setup: Setup, app: str, to: Destinations) -> Listed:
     """What the list says, asked outside of a start. Raises store.steps.Unavailable."""
     found = [
         await setup.store.listed(_record(setup, app, _shard(setup, address)), _entries(setup, app, address))
-        for address in _given(to)
+        for address in to.given
     ]
     return told(to, tuple(each[0].word if each else "" for each in found))
 
@@ -159,4 +156,7 @@ def _shard(setup: Setup, address: Phone | Email) -> int:
 
 
 def _record(setup: Setup, app: str, shard: int) -> str:
-    return setup.store.list_key(shard, setup.keys.name("list", app))
+    keys = setup.filled.keys
+    if (app, shard) not in keys:
+        keys[app, shard] = setup.store.list_key(shard, setup.keys.name("list", app))
+    return keys[app, shard]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from gateway.core.keys import Keyring
+from gateway.core.keys import SHARDS, Keyring
 from gateway.core.model import Purse, SendLimit, Verification
 from gateway.service import spending, suspicion, vigilance
 from gateway.service.setup import Setup
-from gateway.store import steps
-from gateway.store.steps import Rule
 from gateway.store.terms import Terms, terms_of
+from gateway.store.wants import Common, Counter, Group, Rule, caps, common, eye
 from policies import model
 from policies.model import Counts, Decision, GuessBudget, Limit, Outline, Step
 from policies.rules.limits import with_cooldown
@@ -27,38 +25,33 @@ _CONSTANT = frozenset({"app", "country", "everything"})
 """What is the same for everybody in the same circumstances."""
 
 
-class Count(NamedTuple):
-    """A counter less its subject."""
-
-    of: model.Counter
-    name: Callable[[str], str]  # of its key, by the subject
-    own: str  # phone or email: in the slot of that address's verifications; "" in one of its own
-    key: str  # where its subject is always the same
-    form: steps.Counter  # less its key
-    kept: tuple[SendLimit, ...]  # what later messages reserve under as well, less their keys
+Key = Callable[[Mapping[str, str]], str]
+"""The key of a counter, by whom it may count: see policies.model.Decision.subjects."""
 
 
 @dataclass(slots=True, eq=False)
 class Plan:
     """All that is known before anybody asks."""
 
-    counts: tuple[Count, ...]
-    limits: tuple[tuple[Limit, ...], ...]  # of each of them
-    guesses: Callable[[str], str]  # the name of the counter of failed guesses, by the destination
-    budget: Mapping[str, object]  # the document's fields about them
+    keys: tuple[Key, ...]  # of the counters
+    kept: tuple[tuple[int, SendLimit], ...]  # what later messages reserve under too: the counter's place; less its key
+    limits: tuple[tuple[Limit, ...], ...]  # of each counter
+    names: tuple[Callable[[str], str], ...]  # of the watches, by their subjects
     slot: suspicion.Slot  # of the app's watches
     watch: str  # the key of the app's failed checks
-    block: bool
-    purses: tuple[int, tuple[Purse, ...]] = (0, ())  # and the hour that they are of
+    common: Common
+    purses: tuple[Purse, ...] = ()
+    hour: int = 0  # that they are of
     terms: dict[tuple[tuple[Step, ...], bool], Terms] = field(default_factory=dict)
 
     def purses_at(self, setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
-        """The purses of a verification that begins now. Their periods all begin and end with an hour."""
-        if not decision.caps:
-            return ()
-        if self.purses[0] != now // _HOUR:
-            self.purses = now // _HOUR, spending.purses(setup, decision, now)
-        return self.purses[1]
+        """The purses of a verification that begins now, which all of that hour have in common. Their periods all begin
+        and end with an hour."""
+        if decision.caps and self.hour != now // _HOUR:
+            self.hour, self.purses = now // _HOUR, spending.purses(setup, decision, now)
+            said = self.common
+            self.common = common(said.groups, said.eyes, caps(self.purses), said.fields, block=said.block)
+        return self.purses
 
     def terms_of(self, v: Verification) -> Terms:
         """What a verification that is started by this plan has in common with others that go the same ways, which may
@@ -77,14 +70,15 @@ class Plans:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._known: dict[tuple[Outline, bool], Plan] = {}
+        self._known: dict[tuple[Outline, bool, bool], Plan] = {}
 
     def of(self, app: str, decision: Decision) -> Plan:
         """The plan for a decision of this app. Switches may have taken away the step that would have been first, and
-        then whom it goes to is another: so that is asked here, and not of the outline."""
+        then whom it goes to is another; and a test destination costs nothing: so both are asked here, and not of the
+        outline."""
         if decision.outline is None:
             return _plan(self._setup, app, decision)
-        key = decision.outline, decision.steps[0].channel == "email"
+        key = decision.outline, decision.steps[0].channel == "email", bool(decision.caps)
         plan = self._known.get(key)
         if plan is None:
             if len(self._known) >= _KEPT:
@@ -94,54 +88,58 @@ class Plans:
 
 
 def _plan(setup: Setup, app: str, decision: Decision) -> Plan:
-    counters = with_cooldown(app, decision)
+    counters, at = with_cooldown(app, decision), [setup.store.limit_key(shard, "") for shard in range(SHARDS)]
     target = "email" if decision.steps[0].channel == "email" else "phone"
     return Plan(
-        counts=tuple(_count(setup, app, counter, target, decision.subjects) for counter in counters),
+        keys=tuple(_key(setup, at, app, counter, decision.subjects) for counter in counters),
+        kept=tuple((place, limit) for place, counter in enumerate(counters) for limit in _kept(setup, counter, target)),
         limits=tuple(counter.limits for counter in counters),
-        guesses=setup.keys.namer("limit", "guesses", app),
-        budget=_budget(setup, decision.guesses),
+        names=suspicion.namers(setup, decision.watches),
         slot=suspicion.slot(setup, app),
         watch=vigilance.asked(setup, app),
-        block=vigilance.blocks(setup, app),
+        common=common(
+            [_group(setup, counter) for counter in counters],
+            [eye(watch) for watch in decision.watches],
+            fields={"a": app, "m": decision.code.checks, **_budget(setup, decision.guesses)},
+            block=vigilance.blocks(setup, app),
+        ),
     )
 
 
-def _count(setup: Setup, app: str, counter: model.Counter, target: str, subjects: Mapping[str, str]) -> Count:
-    name = setup.keys.namer("limit", counter.scope, counter.per, counter.counts)
-    own = counter.of[0] if counter.per == "destination" else ""
-    constant = _CONSTANT.issuperset(counter.of)
-    reach = setup.reach.of(counter)
+def _group(setup: Setup, counter: model.Counter) -> Group:
     rules = tuple(Rule(limit.amount, limit.window, limit.shadow, limit.waits) for limit in counter.limits)
-    form = steps.Counter("", rules, *reach)
-    return Count(
-        of=counter,
-        name=name,
-        own=own,
-        key=_constant(setup, app, counter, name(counter.subject(subjects))) if constant else "",
-        form=form._replace(ready=form.packed),
-        kept=_kept(counter, reach, "" if own == target else own) if own else (),
-    )
+    return Counter("", rules, *setup.reach.of(counter)).group
 
 
-def _kept(counter: model.Counter, reach: tuple[int, int], only: str) -> tuple[SendLimit, ...]:
-    starts = counter.counts is Counts.STARTS
-    return tuple(
+def _kept(setup: Setup, counter: model.Counter, target: str) -> list[SendLimit]:
+    """Of one destination: all in the counters of the first message's address, and each in those of its own."""
+    if counter.per != "destination":
+        return []
+    starts, reach = counter.counts is Counts.STARTS, setup.reach.of(counter)
+    only = "" if counter.of[0] == target else counter.of[0]
+    return [
         SendLimit("", limit.name, limit.amount, limit.window, limit.shadow, starts, *reach, limit.waits, only)
         for limit in counter.limits
-    )
+    ]
 
 
-def _constant(setup: Setup, app: str, counter: model.Counter, name: str) -> str:
-    """The key of a counter that is the same for every start of these circumstances."""
-    if counter.per == "app":
-        return setup.store.limit_key(setup.shard_of_app(app), name)
-    return elsewhere(setup, name)
+def _key(setup: Setup, at: Sequence[str], app: str, counter: model.Counter, subjects: Mapping[str, str]) -> Key:
+    """A destination's counters lie in the slot of its verifications, all others in one of their own. `at` is how the
+    keys of counters begin, by shard."""
+    name, shard = setup.keys.namer("limit", counter.scope, counter.per, counter.counts), setup.keys.shard
+    if counter.per == "destination":
+        own = counter.of[0]
+        return lambda whom: at[shard(whom[own])] + name(whom[own])
+    if not _CONSTANT.issuperset(counter.of):
+        return lambda whom: _elsewhere(at, name(counter.subject(whom)))
+    named = name(counter.subject(subjects))
+    always = at[setup.shard_of_app(app)] + named if counter.per == "app" else _elsewhere(at, named)
+    return lambda _: always
 
 
-def elsewhere(setup: Setup, name: str) -> str:
+def _elsewhere(at: Sequence[str], name: str) -> str:
     """The key of a counter that belongs to no destination."""
-    return setup.store.limit_key(Keyring.shard_of_name(name), name)
+    return at[Keyring.shard_of_name(name)] + name
 
 
 def _doubled(delays: Waits) -> tuple[int, int, int]:

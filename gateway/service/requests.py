@@ -138,6 +138,11 @@ class Destinations(NamedTuple):
         return self.email.key if self.email else ""
 
     @property
+    def given(self) -> list[Phone | Email]:
+        """The addresses that were given, the number first."""
+        return [address for address in (self.phone, self.email) if address is not None]
+
+    @property
     def number(self) -> str:
         return self.phone.e164 if self.phone else ""
 

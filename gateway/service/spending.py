@@ -7,7 +7,8 @@ from gateway.core.machine import Paid, Turn, Unsent
 from gateway.core.model import Purse, Verification
 from gateway.service.setup import Setup
 from gateway.store import steps
-from gateway.store.steps import Capped, Spend
+from gateway.store.steps import Capped
+from gateway.store.wants import Spend
 from policies.model import Decision
 from policies.money import Unrated, bounds
 from policies.rules.spend import free
@@ -29,9 +30,9 @@ def purses(setup: Setup, decision: Decision, now: int) -> tuple[Purse, ...]:
     return tuple(found)
 
 
-def spend(v: Verification, now: int, reserve: int = 0, change: int = 0) -> Spend | None:
+def spend(v: Verification, reserve: int = 0, change: int = 0) -> Spend | None:
     """What the store is to take from the purses; None for nothing."""
-    return Spend(v.purses, now, reserve, change) if v.purses and (reserve or change) else None
+    return Spend(v.purses, reserve, change) if v.purses and (reserve or change) else None
 
 
 def settled(setup: Setup, turn: Turn) -> tuple[Turn, int]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from channels.contract import Channel, ErrorClass, InboundText
 from gateway.core.machine import Changed, Effect
 from gateway.core.model import Attempt, AttemptStatus, OptOuts, Verification
 from gateway.core.replies import Wish, wish
+from gateway.service.addresses import kept
 from gateway.service.requests import Destinations, InvalidField
 from gateway.service.setup import App, Setup
-from gateway.store.steps import Look, Mark, Reply, Suppression
+from gateway.store.steps import Reply, Suppression
+from gateway.store.wants import Look, Mark
 from policies import destination
-from policies.engine import Policy
 from policies.model import Email, Phone
 
 ALREADY = "suppressed"
@@ -27,21 +29,19 @@ VENDOR, REPLY, APP = "vendor", "reply", "app"
 """Reasons: a vendor refused a message with that word, the person wrote STOP, the app says so."""
 
 
-def opt_outs(setup: Setup, app: str, policy: Policy, to: Destinations) -> OptOuts:
-    """Where the opt-outs of a verification's person are kept."""
-    return OptOuts(
-        _record(setup, app, to.phone) if to.phone else "",
-        _record(setup, app, to.email) if to.email else "",
-        policy.settings.suppression.opted_out == "refuse",
+def looks(records: OptOuts, channels: Iterable[str]) -> tuple[Look, ...]:
+    """What the store has to look for before a message may go out by these channels."""
+    to_phone, to_email = _parted(tuple(channels))
+    return tuple(
+        [Look(key, those) for key, those in ((records.phone, to_phone), (records.email, to_email)) if key and those]
     )
 
 
-def looks(records: OptOuts, channels: Iterable[str]) -> tuple[Look, ...]:
-    """What the store has to look for before a message may go out by these channels."""
-    by_record: dict[str, dict[str, None]] = {}
-    for channel in channels:
-        by_record.setdefault(records.key(channel), {})[channel] = None
-    return tuple(Look(key, tuple(named)) for key, named in by_record.items() if key)
+@lru_cache(maxsize=1024)
+def _parted(channels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that reach a number, and those that reach a mailbox; each once. Policies have few orders."""
+    named = tuple(dict.fromkeys(channels))
+    return tuple(c for c in named if c != Channel.EMAIL), tuple(c for c in named if c == Channel.EMAIL)
 
 
 def marks(setup: Setup, v: Verification, effects: tuple[Effect, ...]) -> tuple[Mark, ...]:
@@ -94,10 +94,7 @@ def life(setup: Setup, app: str) -> int:
 
 
 def _record(setup: Setup, app: str, to: Phone | Email) -> str:
-    """The key of a destination's record, in the slot of its verifications. Mailboxes that differ by a +tag are one."""
-    address = to.e164 if isinstance(to, Phone) else to.key
-    kind = "phone" if isinstance(to, Phone) else "email"
-    return setup.store.suppression_key(setup.keys.shard(address), setup.keys.name("suppression", app, kind, address))
+    return kept(setup, app, to).opt_outs
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class Suppressions:
     async def search(self, app: str, to: Destinations) -> Standing:
         """What holds for this app and destination."""
         entries: list[Suppression] = []
-        for address in _given(to):
+        for address in to.given:
             entries += await self._setup.store.suppressions(_record(self._setup, app, address))
         return Standing(to.phone.masked if to.phone else "", to.email.masked if to.email else "", tuple(entries))
 
@@ -179,14 +176,10 @@ class Suppressions:
         self._setup.log.info(f"suppression.{action}", channels=named, **facts)
 
 
-def _given(to: Destinations) -> list[Phone | Email]:
-    return [address for address in (to.phone, to.email) if address is not None]
-
-
 def _by_address(to: Destinations, channels: Collection[str]) -> Iterator[tuple[Phone | Email, list[str]]]:
     """Each address with the channels that reach it, of those that are named."""
     reached = {
-        address: [c for c in Channel if (c is Channel.EMAIL) == isinstance(address, Email)] for address in _given(to)
+        address: [c for c in Channel if (c is Channel.EMAIL) == isinstance(address, Email)] for address in to.given
     }
     every = {channel for those in reached.values() for channel in those}
     if lost := [channel for channel in channels if channel not in every]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from channels.contract import REMEDIES, Remedy
@@ -17,14 +17,13 @@ from gateway.core.model import Attempt, AttemptStatus, End, Status, Verification
 from gateway.service.requests import NotFound
 from gateway.service.setup import Setup
 from gateway.store.document import Stored
-from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown, Watched
+from gateway.store.steps import Created, Fired, Suspected, Unavailable, Unknown
+from gateway.store.wants import Item
 from gateway.store.watches import Block, Credit
 from policies.model import Decision, Mode, Watch
 
 _OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is Remedy.NEXT_PROVIDER)
 """Reasons that say nothing of the number."""
-_NAME = 16
-"""Characters of a hash that name a watch: 96 bits."""
 _ITEM = 8
 """Those of an item, which has a few hundred beside it: 48 bits."""
 _PLAIN = str.maketrans("+/", "-_")
@@ -51,14 +50,19 @@ def slot(setup: Setup, app: str) -> Slot:
     return Slot(setup.shard_of_app(app), _name(setup, "index", app))
 
 
-def watched(setup: Setup, watches: Iterable[Watch]) -> tuple[Watched, ...]:
+def namers(setup: Setup, watches: Iterable[Watch]) -> tuple[Callable[[str], str], ...]:
+    """The names of these watches, and of all that differ from them in their subjects alone, by those subjects."""
+    return tuple(setup.keys.namer("watch", w.app, w.rule, w.per) for w in watches)
+
+
+def watched(setup: Setup, names: Iterable[Callable[[str], str]], watches: Iterable[Watch]) -> tuple[Item, ...]:
     """What the store is to watch."""
-    return tuple(Watched(_name(setup, w.app, w.rule, w.per, w.subject), w, _item(setup, w)) for w in watches)
+    return tuple([(name(w.subject).translate(_PLAIN), _item(setup, w)) for name, w in zip(names, watches, strict=True)])
 
 
 def _name(setup: Setup, *parts: str) -> str:
     """What an operator can type, too: letters, digits, hyphens and underscores."""
-    return setup.keys.name("watch", *parts)[:_NAME].translate(_PLAIN)
+    return setup.keys.name("watch", *parts).translate(_PLAIN)
 
 
 def _item(setup: Setup, watch: Watch) -> str | int:

@@ -338,7 +338,7 @@ class Verifications:
         rules = suspicion.treated(setup, draft.decision, created)
         if not v.shadow:
             setup.metrics.started(v.app, v.purpose, v.country)
-        spending.tell(setup, v, draft.creation.spend, created.paid)
+        spending.tell(setup, v, draft.creation.wants.spend, created.paid)
         limiting.passed(setup, v.policy, draft.limits, created.shadows)
         setup.log.info(
             "verification.started",

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from gateway.core.keys import SHARDS, shard_of
 from gateway.store.document import STATUS_LETTERS, pack
-from gateway.store.portions import Wants
-from gateway.store.steps import Change, Creation, Idempotency, Spend, Try, Unknown, Watch
+from gateway.store.steps import Change, Creation, Idempotency, Try, Unknown, Watch
+from gateway.store.wants import Spend, Wants, caps
 
 Asked = tuple[list[str], dict[str, object]]
 """The keys and the argument of a script."""
@@ -19,10 +19,11 @@ class Layout:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
+        self.places = [f"{prefix}:{{{shard}}}:" for shard in range(SHARDS)]
         self.timers = [self.key(shard, "due") for shard in range(SHARDS)]
 
     def key(self, shard: int, rest: str) -> str:
-        return f"{self.prefix}:{{{shard}}}:{rest}"
+        return self.places[shard] + rest
 
     def verification(self, verification: str) -> str:
         """Raises Unknown for what is no id."""
@@ -35,51 +36,49 @@ class Layout:
     def record(self, idempotency: Idempotency) -> str:
         return self.key(idempotency.shard, "i:" + idempotency.name)
 
-    def watched(self, creation: Creation | Wants) -> list[str]:
+    def watched(self, wants: Wants) -> list[str]:
         """The index of blocks, and the states of the watches."""
-        if not creation.watched:
+        if not wants.watched:
             return []
-        names = ("b:" + creation.index, *("w:" + watched.name for watched in creation.watched))
-        return [self.key(creation.place, name) for name in names]
+        at = self.places[wants.place]
+        return [f"{at}b:{wants.blocks}", *[f"{at}w:{name}" for name, _ in wants.watched]]
 
     def creation(self, creation: Creation) -> Asked:
-        absent, idempotency = self.timers[creation.shard], creation.idempotency
+        at, idempotency = self.places[creation.shard], creation.idempotency
+        absent = at + "due"
         own = [
-            self.key(creation.shard, "v:" + creation.id),
+            f"{at}v:{creation.id}",
             absent,
-            self.key(creation.shard, "g:" + creation.guesses),
+            f"{at}g:{creation.guesses}",
             self.record(idempotency) if idempotency else absent,
         ]
-        args: dict[str, object] = {
-            "id": creation.id,
-            "doc": creation.fields,
-            "terms": creation.terms[:2],
-            "life": creation.life,
-            "keep": creation.keep,
-            "lease": creation.lease,
-            "idem": packed(idempotency),
-        }
-        keys, wanted = self.wanted(creation, absent)
-        return [*own, *keys], args | wanted
+        keys, args = self.wanted(creation.wants, absent)
+        args["id"] = creation.id
+        args["doc"] = creation.fields
+        args["terms"] = creation.terms[:2]
+        args["life"] = creation.life
+        args["keep"] = creation.keep
+        args["lease"] = creation.lease
+        args["idem"] = packed(idempotency)
+        return own + keys, args
 
-    def wanted(self, creation: Creation | Wants, absent: str) -> Asked:
+    def wanted(self, wants: Wants, absent: str) -> Asked:
         """What a start asks for beside its own keys."""
         keys = [
-            creation.watch or absent,
-            *(*creation.traces, absent, absent)[:2],
-            *(counter.key for counter in creation.counters),
-            *(look.key for look in creation.looks),
-            *(look.key for look in creation.lists),
-            *purses(creation.spend),
-            *self.watched(creation),
+            wants.watch or absent,
+            *(*wants.traces, absent, absent)[:2],
+            *wants.counters,
+            *[look.key for look in wants.looks],
+            *[look.key for look in wants.lists],
+            *purses(wants.spend),
+            *self.watched(wants),
         ]
         return keys, {
-            "groups": [counter.packed for counter in creation.counters],
-            "looks": [*(look.channels for look in creation.looks), *(look.packed() for look in creation.lists)],
-            "spend": creation.spend.packed() if creation.spend else None,
-            "watches": [watched.packed() for watched in creation.watched],
-            "names": [watched.name for watched in creation.watched],
-            "block": int(creation.block),
+            "same": wants.common.packed,
+            "looks": [*[look.channels for look in wants.looks], *[look.packed() for look in wants.lists]],
+            "spend": wants.spend.packed() if wants.spend else None,
+            "items": [item for _, item in wants.watched],
+            "shown": wants.shown,
         }
 
     def attempt(self, attempt: Try) -> Asked:
@@ -121,10 +120,11 @@ class Layout:
             "set": fields,
             "due": change.due,
             "journal": change.journal,
-            "groups": [counter.packed for counter in change.counters],
+            "groups": [counter.group for counter in change.counters],
             "looks": [look.channels for look in change.looks],
             "marks": [mark.packed() for mark in change.marks],
             "spend": change.spend.packed() if change.spend else None,
+            "caps": caps(change.spend.purses) if change.spend else (),
             "tombstone": change.tombstone,
         }
 
@@ -151,4 +151,4 @@ def packed(idempotency: Idempotency | None) -> dict[str, object] | None:
 
 
 def purses(spend: Spend | None) -> Sequence[str]:
-    return tuple(purse.key for purse in spend.purses) if spend else ()
+    return [purse.key for purse in spend.purses] if spend else ()

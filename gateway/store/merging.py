@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from gateway.store.portions import Portion
 from gateway.store.reservations import Refused
-from gateway.store.steps import ListLook, Paid, Spend
+from gateway.store.steps import Paid
+from gateway.store.wants import ListLook, Spend
 
 _ORDER = tuple(b"missing conflict blocked guessed overlooked listed suppressed suspected capped limited".split())
 """What one script looks at first is what it refuses for."""

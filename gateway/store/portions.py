@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from gateway.core.model import Purse
-from gateway.store.steps import Change, Counter, Creation, ListLook, Look, Spend, Watched
+from gateway.store.steps import Change
+from gateway.store.wants import Wants, caps, common
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Wants:
-    """What a start or a later message asks for beside its own keys; see steps.Creation."""
-
-    counters: tuple[Counter, ...] = ()
-    looks: tuple[Look, ...] = ()
-    lists: tuple[ListLook, ...] = ()
-    watch: str = ""
-    block: bool = False
-    traces: tuple[str, ...] = ()
-    spend: Spend | None = None
-    watched: tuple[Watched, ...] = ()
-    place: int = 0
-    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,76 +28,58 @@ class Portion:
         return self.wants.spend.purses if self.wants.spend else ()
 
 
-def of_creation(creation: Creation) -> Wants:
-    return Wants(
-        creation.counters,
-        creation.looks,
-        creation.lists,
-        creation.watch,
-        creation.block,
-        creation.traces,
-        creation.spend,
-        creation.watched,
-        creation.place,
-        creation.index,
-    )
-
-
-def portions(wants: Wants) -> dict[int, Portion]:
-    """By shard; each has its part in the order of the whole."""
-    keys = [counter.key for counter in wants.counters]
-    keys += [look.key for look in wants.looks] + [look.key for look in wants.lists]
+def portions(wants: Wants, home: int) -> dict[int, Portion]:
+    """By shard; each has its part in the order of the whole. `home`, the verification's own, has one in any case."""
+    keys = [*wants.counters, *(look.key for look in wants.looks), *(look.key for look in wants.lists)]
     keys += [purse.key for purse in wants.spend.purses] if wants.spend else []
     keys += [*wants.traces, *([wants.watch] if wants.watch else [])]
-    shards = [*map(shard_in, keys), *([wants.place] if wants.watched else [])]
+    shards = [home, *map(shard_in, keys), *([wants.place] if wants.watched else [])]
     return {shard: _portion(wants, shard) for shard in dict.fromkeys(shards)}
 
 
 def _portion(wants: Wants, shard: int) -> Portion:
-    counters = _places(shard, (counter.key for counter in wants.counters))
+    counters = _places(shard, wants.counters)
     lists = _places(shard, (look.key for look in wants.lists))
     purses = _places(shard, (purse.key for purse in wants.spend.purses)) if wants.spend else ()
-    watched = wants.watched if wants.place == shard else ()
+    watching = bool(wants.watched) and wants.place == shard
     here = bool(wants.watch) and shard_in(wants.watch) == shard
-    part = Wants(
-        _at(wants.counters, counters),
-        tuple(look for look in wants.looks if shard_in(look.key) == shard),
-        _at(wants.lists, lists),
-        wants.watch if here else "",
-        wants.block and here,
-        tuple(trace for trace in wants.traces if shard_in(trace) == shard),
-        wants.spend._replace(purses=_at(wants.spend.purses, purses)) if wants.spend and purses else None,
-        watched,
-        shard,
-        wants.index if watched else "",
+    said = wants.common
+    part = wants._replace(
+        common=common(
+            _at(said.groups, counters),
+            said.eyes if watching else (),
+            _at(said.caps, purses),
+            said.fields,
+            block=said.block and here,
+        ),
+        counters=_at(wants.counters, counters),
+        looks=tuple(look for look in wants.looks if shard_in(look.key) == shard),
+        lists=_at(wants.lists, lists),
+        watch=wants.watch if here else "",
+        traces=tuple(trace for trace in wants.traces if shard_in(trace) == shard),
+        spend=wants.spend._replace(purses=_at(wants.spend.purses, purses)) if wants.spend and purses else None,
+        watched=wants.watched if watching else (),
+        shown=wants.shown if watching else (),
+        place=shard,
     )
     return Portion(shard, part, counters, lists, purses)
 
 
-def own_creation(creation: Creation, portion: Portion) -> Creation:
-    """The start as its verification's own slot sees it."""
-    wants = portion.wants
-    return replace(
-        creation,
-        counters=wants.counters,
-        idempotency=None,
-        looks=wants.looks,
-        lists=wants.lists,
-        watch=wants.watch,
-        block=wants.block,
-        traces=wants.traces,
-        spend=wants.spend,
-        watched=wants.watched,
-        place=wants.place,
-        index=wants.index,
-    )
+def of_change(change: Change) -> Wants:
+    """What a change asks for that may lie anywhere."""
+    spend = change.spend
+    said = common([counter.group for counter in change.counters], caps=caps(spend.purses) if spend else ())
+    return Wants(said, tuple(counter.key for counter in change.counters), spend=spend)
 
 
 def own_change(change: Change, shard: int, portion: Portion) -> Change:
     """The change as its verification's own slot sees it."""
-    looks = tuple(look for look in change.looks if shard_in(look.key) == shard)
-    marks = tuple(mark for mark in change.marks if shard_in(mark.key) == shard)
-    return change._replace(counters=portion.wants.counters, looks=looks, marks=marks, spend=portion.wants.spend)
+    return change._replace(
+        counters=_at(change.counters, portion.counters),
+        looks=tuple(look for look in change.looks if shard_in(look.key) == shard),
+        marks=tuple(mark for mark in change.marks if shard_in(mark.key) == shard),
+        spend=portion.wants.spend,
+    )
 
 
 def shard_in(key: str) -> int:

@@ -16,7 +16,8 @@ from gateway.store.document import settled
 from gateway.store.layout import Layout
 from gateway.store.link import Calls
 from gateway.store.portions import Portion
-from gateway.store.steps import Paid, Spend, Unavailable
+from gateway.store.steps import Paid, Unavailable
+from gateway.store.wants import Spend, caps
 from gateway.store.whole import Run, Timed
 
 HOLD = 10_000
@@ -95,8 +96,8 @@ class Reservations:
 
     async def refused(self, portion: Portion, purse: int) -> bool:
         """Tell a purse that it has refused. Whether that is the first time in its period."""
-        asked = portion.wants.spend._replace(purses=portion.held[purse : purse + 1]) if portion.wants.spend else None
-        *_, first = await self._run("settle", [portion.held[purse].key], {"refused": asked and asked.packed()[2][0]})
+        refusing = portion.held[purse]
+        *_, first = await self._run("settle", [refusing.key], {"refused": caps([refusing])[0]})
         return bool(first)
 
     def later(self, work: Coroutine[Any, Any, object]) -> None:
@@ -137,7 +138,7 @@ class Reservations:
     async def _undo(self, asked: Asking, taken: Reserved) -> None:
         wants, purses = taken.portion.wants, [purse.key for purse in taken.portion.held]
         states = self._layout.watched(wants)[1:]
-        keys = [*(counter.key for counter in wants.counters), *purses, *states]
+        keys = [*wants.counters, *purses, *states]
         if keys:
             args = {
                 "counters": len(wants.counters),
@@ -145,7 +146,7 @@ class Reservations:
                 "at": taken.at,
                 "field": asked.field,
                 "near": taken.paid.near,
-                "items": [watched.item for watched in wants.watched],
+                "items": [item for _, item in wants.watched],
                 "priors": taken.priors,
             }
             await self._run("undo", keys, args)
@@ -160,7 +161,9 @@ class Reservations:
         spend = portion.wants.spend
         back = spend._replace(reserve=0, change=min(0, spend.change)).packed() if spend else None
         keys = [purse.key for purse in portion.held]
-        *_, spent, near = await self._run("settle", keys, {"field": asked.field, "spend": back})
+        *_, spent, near = await self._run(
+            "settle", keys, {"field": asked.field, "spend": back, "caps": caps(portion.held)}
+        )
         return portion, Paid(tuple(spent), tuple(near))
 
     async def _left_behind(self, purse: str, field: bytes, there: bool) -> None:

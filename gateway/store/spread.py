@@ -13,10 +13,11 @@ from gateway.store import merging
 from gateway.store.layout import Layout, shard_or_unknown
 from gateway.store.link import Calls
 from gateway.store.pledges import Pledges
-from gateway.store.portions import Portion, Wants, of_creation, own_change, own_creation, portions, shard_in
+from gateway.store.portions import Portion, of_change, own_change, portions, shard_in
 from gateway.store.replies import named
 from gateway.store.reservations import HOLD, TOKEN, Asking, Refused, Reservations, Reserved
-from gateway.store.steps import Change, Creation, Paid, Spend, Swept, Try, Unavailable
+from gateway.store.steps import Change, Creation, Paid, Swept, Try, Unavailable
+from gateway.store.wants import Spend, Wants, common
 from gateway.store.whole import Run, Timed, with_timers
 
 _DOUBT = 0.1
@@ -78,19 +79,19 @@ class Spread:
         return reply
 
     async def _create(self, creation: Creation, before: int) -> list[Any]:
-        wants = of_creation(creation)
-        parts = portions(wants)
-        mine = parts.pop(creation.shard, Portion(creation.shard, Wants()))
+        wants = creation.wants
+        parts = portions(wants, creation.shard)
+        mine = parts.pop(creation.shard)
         asked = Asking(secrets.token_bytes(TOKEN), creation.id, creation.keep, self._known(creation))
         taken, refused = await self._reservations.reserve(asked, parts.values())
-        keys, args = self._layout.creation(own_creation(creation, mine))
+        keys, args = self._layout.creation(replace(creation, wants=mine.wants, idempotency=None))
         args |= {"known": asked.known, **self._elsewhere(asked, taken, before)}
         own, others = await self._decided("create", b"created", (keys, args), mine, asked, taken, refused)
         if others:
             return await self._refusal(others, _seen(own, mine, taken), wants)
         if any(each.portion.held for each in taken):
             self._reservations.later(self._reservations.confirm(asked, _paying(taken)))
-        return _created(own, mine, taken, creation.spend)
+        return _created(own, mine, taken, wants.spend)
 
     def _known(self, creation: Creation) -> tuple[str, ...]:
         record = self._layout.record(creation.idempotency) if creation.idempotency else None
@@ -148,9 +149,9 @@ class Spread:
     async def _changed(self, change: Change) -> list[Any]:
         shard = shard_or_unknown(change.id)
         spend = change.spend
-        wants = Wants(change.counters, spend=spend)
-        parts = portions(wants)
-        mine = parts.pop(shard, Portion(shard, Wants()))
+        wants = of_change(change)
+        parts = portions(wants, shard)
+        mine = parts.pop(shard)
         asked = Asking(secrets.token_bytes(TOKEN), change.id, change.tombstone)
         await self._mark(change, shard)
         taken, refused = await self._reservations.reserve(asked, _taking(parts.values()))
@@ -177,9 +178,9 @@ class Spread:
     async def _standing(self, change: Change, shard: int) -> list[bytes]:
         """Which channels stand in records elsewhere: looked at after the message was queued, so that no opt-out that
         came before is overlooked, and before it is sent."""
-        elsewhere = Wants(looks=tuple(look for look in change.looks if shard_in(look.key) != shard))
-        asked = Asking(b"", change.id, 0)
-        _, found = await self._reservations.reserve(asked, portions(elsewhere).values())
+        parts = portions(Wants(common(), looks=change.looks), shard)
+        del parts[shard]
+        _, found = await self._reservations.reserve(Asking(b"", change.id, 0), parts.values())
         return [channel for each in found for channel in each.reply[2]]
 
     async def _checked(self, attempt: Try) -> list[Any]:
@@ -268,7 +269,7 @@ def _taking(parts: Iterable[Portion]) -> list[Portion]:
         spend = part.wants.spend
         taking = spend and (spend.reserve > 0 or spend.change > 0)
         if taking or part.wants.counters:
-            found.append(part if taking else replace(part, wants=replace(part.wants, spend=None), purses=()))
+            found.append(part if taking else replace(part, wants=part.wants._replace(spend=None), purses=()))
     return found
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from gateway.core.model import End, Purse, Status
+from gateway.core.model import End, Status
 from gateway.store.document import Stored
 from gateway.store.terms import Terms
-from policies import model
+from gateway.store.wants import Counter, Look, Mark, Spend, Wants
 from policies.model import Word
-from policies.watches import kept
 
 
 class Unavailable(Exception):
@@ -25,42 +23,6 @@ class Unconfirmed(Unavailable):
     the same Idempotency-Key."""
 
 
-class Rule(NamedTuple):
-    """At most `amount` in `window` ms; or, with `waits`, so long after each event in the window until the next one."""
-
-    amount: int
-    window: int
-    shadow: bool = False
-    waits: tuple[int, ...] = ()
-
-    @property
-    def reach(self) -> int:
-        """How many events it looks back at."""
-        return max(self.amount, len(self.waits))
-
-
-class Counter(NamedTuple):
-    """The times of what was counted, shared by all the limits on the same subject."""
-
-    key: str
-    rules: tuple[Rule, ...]
-    most: int = 1  # times to remember, for whoever else counts here
-    longest: int = 1  # ms to remember them
-    ready: tuple[object, ...] | None = None  # as it is packed, where somebody has done so already
-
-    @property
-    def packed(self) -> tuple[object, ...]:
-        return self.ready or _packed(self.rules, self.most, self.longest)
-
-
-@lru_cache(maxsize=1024)
-def _packed(rules: tuple[Rule, ...], most: int, longest: int) -> tuple[object, ...]:
-    """Whose counter it is stands in the key: there are as many of these as there are limits in policies."""
-    most = max(most, *(rule.reach for rule in rules))
-    window = max(longest, *(rule.window for rule in rules))
-    return most, window, tuple((rule.amount, rule.window, int(rule.shadow), rule.waits) for rule in rules)
-
-
 @dataclass(frozen=True, slots=True)
 class Idempotency:
     """A request that may be repeated. `busy` is how long, in ms, its first answer may take to be known."""
@@ -70,51 +32,6 @@ class Idempotency:
     fingerprint: bytes
     ttl: int
     busy: int = 0
-
-
-class Look(NamedTuple):
-    """Channels to look for in a record of opt-outs."""
-
-    key: str
-    channels: tuple[str, ...]
-
-
-class ListLook(NamedTuple):
-    """What a record of a list is taken to say of one destination, by the entries that cover it."""
-
-    key: str
-    entries: tuple[bytes, ...]  # hashes, of the most special entry first; () takes it that there is no such record
-    word: Word
-
-    def packed(self) -> dict[str, object]:
-        return {"entries": self.entries, "word": self.word}
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Channels that a person has opted out of. `life` in ms, 0 is for ever; `reason` is a word of our own."""
-
-    key: str
-    channels: tuple[str, ...]
-    reason: str
-    life: int
-
-    def packed(self) -> list[object]:
-        return [self.channels, self.reason, self.life]
-
-
-class Spend(NamedTuple):
-    """Money in every one of these purses: `reserve` is refused where it would exceed a cap; `change`, to what was
-    reserved before, never is. In millionths; `now` is when, in ms."""
-
-    purses: tuple[Purse, ...]
-    now: int
-    reserve: int = 0
-    change: int = 0
-
-    def packed(self) -> list[Any]:
-        caps = [[purse.cap, max(1, purse.ends - self.now)] for purse in self.purses]
-        return [self.reserve, self.change, caps]
 
 
 class Paid(NamedTuple):
@@ -206,44 +123,6 @@ class Full(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """A watch on one subject, whose state lies under this name among its app's."""
-
-    name: str
-    watch: model.Watch
-    item: str | int  # as it is stored; "" for a conversion
-
-    def packed(self) -> dict[str, object]:
-        w = self.watch
-        return {**_terms(w[_TERMS:]), "o": [w.rule, w.per, w.shown], "i": self.item}
-
-
-_TERMS = model.Watch._fields.index("mode")
-"""Where the fields of a watch begin that are its rule's own."""
-
-
-@lru_cache(maxsize=256)
-def _terms(terms: tuple[Any, ...]) -> Mapping[str, object]:
-    """What all watches of one rule ask for: there are as many of these as there are rules in policies."""
-    w = model.Watch("", "", "", "", "", "", *terms)
-    return {
-        "m": w.mode.rank,
-        "n": w.minimum,
-        "w": w.window,
-        "r": w.ripe,
-        "p": w.patience,
-        "f": w.floor,
-        "d": w.drop,
-        "near": w.near,
-        "e": w.each,
-        "b": w.block.first,
-        "g": w.block.growth,
-        "l": w.block.longest,
-        "k": kept(w),
-    }
-
-
-@dataclass(frozen=True, slots=True)
 class Fired:
     """A watch, by its place, found something. `level` is 1 for a subject's first block, 0 while it is only held.
     `until` in ms."""
@@ -332,17 +211,8 @@ class Creation:
     life: int
     keep: int
     lease: int
-    counters: tuple[Counter, ...]
+    wants: Wants
     idempotency: Idempotency | None = None
-    looks: tuple[Look, ...] = ()  # it is created only if none of these channels stands in its record
-    lists: tuple[ListLook, ...] = ()  # and only if these say what they are taken to say
-    watch: str = ""  # the key of the app's failed checks, when they have a say
-    block: bool = False  # not while the app's checks are blocked
-    traces: tuple[str, ...] = ()  # one or two: of all that is known of a destination
-    spend: Spend | None = None  # None: the first message is free
-    watched: tuple[Watched, ...] = ()
-    place: int = 0  # the shard of the watches
-    index: str = ""  # the name of the index of their blocks
 
 
 class Watch(NamedTuple):

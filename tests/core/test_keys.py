@@ -89,6 +89,15 @@ def test_a_name_by_its_last_part_is_the_name(keys: Keyring) -> None:
     assert len({keys.name("limit", *parts) for parts in (("a", "b", "c"), ("a", "b\x1f", "c"), ("a", "bc"))}) == 3
 
 
+def test_the_names_of_an_address_are_of_one_app_and_each_of_them_another(keys: Keyring) -> None:
+    asked = [("shop", "phone", "+14155550123"), ("bank", "phone", "+14155550123"), ("shop", "email", "+14155550123")]
+    found = [name for one in asked for name in keys.names(*one)]
+    assert len(set(found)) == 9
+    assert {len(name) for name in found} == {16}
+    assert keys.names(*asked[0]) == tuple(found[:3])
+    assert keys.names("shop", "phone", "\ud800") != keys.names("shop", "phone", "?")
+
+
 def test_the_beginnings_of_a_number_are_hashed_as_entries_are(keys: Keyring) -> None:
     expected = keys.hashes("list", "shop", ["+4479*", "+447*", "+44*", "+4*"])
     assert keys.beginnings("list", "shop", "+4479") == keys.beginnings("list", "shop", "+4479") == expected

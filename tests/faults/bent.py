@@ -18,7 +18,8 @@ class Careless(planted.ReadThenWrite):
         try:
             return await super().create(replace(creation, idempotency=None))
         except Unavailable:
-            paid = Paid((0,) * len(creation.spend.purses)) if creation.spend else Paid()
+            spend = creation.wants.spend
+            paid = Paid((0,) * len(spend.purses)) if spend else Paid()
             return Created(self.now(), (), paid=paid)
 
 

@@ -50,14 +50,15 @@ class CheckThenCount(Store):
 
     async def create(self, creation: Creation) -> Created | Limited:
         now = self.now()
-        for counter in creation.counters:
-            for amount, window, *_ in counter.rules:
-                packed = await self._calls.ask("GETRANGE", counter.key, -6 * amount, -6 * amount + 5)
+        keys, groups = creation.wants.counters, creation.wants.common.groups
+        for key, (_, _, rules) in zip(keys, groups, strict=True):
+            for amount, window, *_ in rules:
+                packed = await self._calls.ask("GETRANGE", key, -6 * amount, -6 * amount + 5)
                 oldest = int.from_bytes(packed)
                 if len(packed) == 6 and oldest + window > now:
                     return Limited(now, 0, 0, oldest + window - now)
-        for counter in creation.counters:
-            await self._calls.ask("APPEND", counter.key, now.to_bytes(6))
+        for key in keys:
+            await self._calls.ask("APPEND", key, now.to_bytes(6))
         return Created(now, ())
 
 

@@ -23,8 +23,8 @@ async def _check(store: Store, job: dict[str, Any], number: int) -> str:
 
 
 async def _start(store: Store, job: dict[str, Any], _number: int) -> str:
-    from gateway.store.steps import Counter as Limit
-    from gateway.store.steps import Rule
+    from gateway.store.wants import Counter as Limit
+    from gateway.store.wants import Rule
 
     limits = [Limit(store.limit_key(7, name), (Rule(amount, 3_600_000),)) for name, amount in job["limits"].items()]
     return "created" if isinstance(await store.create(creation(*limits)), Created) else "limited"

@@ -17,12 +17,12 @@ from gateway.store.steps import (
     Creation,
     Guessed,
     Limited,
-    Look,
     Replayed,
     Suppressed,
     Suppression,
 )
 from gateway.store.valkey import Store
+from gateway.store.wants import Look
 from tests.service.optouts import TO, sent
 from tests.support.world import EMAIL, PHONE, World
 
@@ -31,9 +31,9 @@ class LooksFirst(Store):
     """The mistake: look, and then write."""
 
     async def create(self, creation: Creation) -> Created | Limited | Guessed | Replayed | Suppressed:
-        if standing := await self._standing(creation.looks):
+        if standing := await self._standing(creation.wants.looks):
             return Suppressed(self.now(), standing)
-        return await super().create(replace(creation, looks=()))
+        return await super().create(replace(creation, wants=creation.wants._replace(looks=())))
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited:
         standing = await self._standing(change.looks)

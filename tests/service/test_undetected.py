@@ -217,13 +217,13 @@ async def test_money_that_is_reserved_after_the_send_is_caught(worlds: Worlds) -
     true = world.store.create
 
     async def late(draft: Creation) -> object:
-        spend = draft.spend
+        spend = draft.wants.spend
         assert spend
         held = [int(await world.client.hget(purse.key, "s") or 0) for purse in spend.purses]  # type: ignore[misc]
         for number, (purse, spent) in enumerate(zip(spend.purses, held, strict=True)):
             if spent + spend.reserve > purse.cap:
                 return Capped(world.clock.now, number, False)
-        made = await true(replace(draft, spend=None))
+        made = await true(replace(draft, wants=draft.wants._replace(spend=None)))
         for purse in spend.purses if isinstance(made, Created) else ():
             await world.client.hincrby(purse.key, "s", spend.reserve)  # type: ignore[misc]
         return made._replace(paid=Paid(tuple(held))) if isinstance(made, Created) else made

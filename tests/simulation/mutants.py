@@ -15,7 +15,8 @@ from gateway.service.engine import Engine
 from gateway.store import valkey
 from gateway.store.document import Stored
 from gateway.store.layout import shard_or_unknown
-from gateway.store.steps import Committed, Paid, Spend
+from gateway.store.steps import Committed, Paid
+from gateway.store.wants import Spend
 from tests.proof.planted import LUA, TriesAgain
 
 if TYPE_CHECKING:

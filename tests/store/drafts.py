@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway.core.keys import Keyring, new_id
@@ -12,11 +12,12 @@ from gateway.core.model import Attempt, AttemptStatus, Status, Verification
 from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import pack, pack_ending
 from gateway.store.link import TIMEOUT, Calls
-from gateway.store.steps import Change, Counter, Creation, Idempotency, Look, Rule, Try
+from gateway.store.steps import Change, Creation, Idempotency, Try
 from gateway.store.terms import terms_of
 from gateway.store.topology import reach, steps
 from gateway.store.valkey import Store
-from policies.model import Step
+from gateway.store.wants import Counter, Item, Look, Rule, Spend, Wants, caps, common, eye
+from policies.model import Step, Watch
 from tests.support.servers import looking
 
 APP = "shop"
@@ -106,7 +107,35 @@ def creation(
     }
     if context:
         fields["q"] = context
-    return Creation(verification, shard, fields, terms, target, life, life + DAY, 15_000, counters, idempotency, looks)
+    wants = Wants(common([counter.group for counter in counters]), tuple(counter.key for counter in counters), looks)
+    return Creation(verification, shard, fields, terms, target, life, life + DAY, 15_000, wants, idempotency)
+
+
+def asking(
+    made: Creation,
+    *counters: Counter,
+    spend: Spend | None = None,
+    watches: Sequence[Watch] = (),
+    block: bool = False,
+    **more: Any,
+) -> Creation:
+    """The same, which asks for this beside its looks, and beside its counters if none are named."""
+    wants = made.wants
+    said = common(
+        [counter.group for counter in counters] or wants.common.groups,
+        [eye(watch) for watch in watches] or wants.common.eyes,
+        caps(spend.purses) if spend else wants.common.caps,
+        block=block,
+    )
+    more |= {"counters": tuple(counter.key for counter in counters)} if counters else {}
+    more |= {"spend": spend} if spend else {}
+    more |= {"watched": watched(watches), "shown": tuple(watch.shown for watch in watches)} if watches else {}
+    return replace(made, wants=wants._replace(common=said, **more))
+
+
+def watched(those: Sequence[Watch]) -> tuple[Item, ...]:
+    """What is watched, under names that are those of the rules."""
+    return tuple((watch.rule, watch.item) for watch in those)
 
 
 def _verification(id_: str, life: int, checks: int) -> Verification:

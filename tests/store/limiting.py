@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from gateway.store import valkey
-from gateway.store.steps import Counter
+from gateway.store.wants import Counter
 from tests.store.drafts import Shelf
 
 Rule = tuple[int, int, bool]

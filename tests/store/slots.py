@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from gateway.core.model import Purse
-from gateway.store.steps import Counter, Creation, Spend
+from gateway.store.steps import Creation
 from gateway.store.valkey import Store
+from gateway.store.wants import Counter, Spend
 from policies.model import Mode
-from tests.store.drafts import DAY, HOUR, Shelf, creation, repeat
-from tests.store.test_watches import ADJACENT, CONVERSION, watched
+from tests.store.drafts import DAY, HOUR, Shelf, asking, creation, repeat
+from tests.store.test_watches import ADJACENT, CONVERSION
 
 
 def purse(shelf: Shelf, name: str, cap: int, shard: int = 9) -> Purse:
@@ -22,7 +23,7 @@ def purse(shelf: Shelf, name: str, cap: int, shard: int = 9) -> Purse:
 
 
 def paying(shelf: Shelf, made: Creation, *purses: Purse, reserve: int = 30) -> Creation:
-    return replace(made, spend=Spend(purses, shelf.clock.now, reserve))
+    return asking(made, spend=Spend(purses, reserve))
 
 
 def whole(shelf: Shelf, *counters: Counter) -> Creation:
@@ -31,7 +32,7 @@ def whole(shelf: Shelf, *counters: Counter) -> Creation:
     made = paying(
         shelf, creation(shelf.counter("ip", (9, HOUR, False), shard=20), *counters), purse(shelf, "p", 100, 30)
     )
-    return replace(made, watched=watched(watches), place=40, index="index", idempotency=repeat(shard=50))
+    return replace(asking(made, watches=watches, place=40, blocks="index"), idempotency=repeat(shard=50))
 
 
 async def spent(shelf: Shelf, *purses: Purse) -> list[int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,12 @@ from gateway.core.model import Purse
 from gateway.store.cluster import slot_of
 from gateway.store.link import Script
 from gateway.store.spread import Spread
-from gateway.store.steps import Counter, Creation, Rule, Spend, Unavailable
+from gateway.store.steps import Creation, Unavailable
 from gateway.store.topology import reach, waiter
 from gateway.store.valkey import Store
+from gateway.store.wants import Counter, Rule, Spend
 from gateway.store.wire import Late, Refused
-from tests.store.drafts import DAY, HOUR, creation
+from tests.store.drafts import DAY, HOUR, asking, creation
 from tests.store.traffic import WITHIN, Traffic
 from tests.support.six import Six, six
 
@@ -32,7 +32,7 @@ def wanting(store: Store) -> Creation:
     counter = Counter(store.limit_key(FOREIGN, "ip"), (Rule(10**6, HOUR),))
     purse = Purse(store.purse_key(FOREIGN + 1, "app"), "app", 10**9, store.now() + DAY, False)
     made = creation(counter, shard=random.randrange(10))  # noqa: S311 - which shard is no secret
-    return replace(made, spend=Spend((purse,), store.now(), 30))
+    return asking(made, spend=Spend((purse,), 30))
 
 
 async def test_slots_move_while_they_are_used_and_nobody_notices(clustered: Six) -> None:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store import valkey as module
-from gateway.store.steps import Created, Creation, Guessed, Limited, Rule
+from gateway.store.steps import Created, Creation, Guessed, Limited
+from gateway.store.wants import Rule
 from policies.waits import growing, left
 from tests.store.drafts import HOUR, Shelf, creation, guess, wrongs
 

@@ -12,20 +12,21 @@ from hypothesis import strategies as st
 
 from gateway.core.model import Purse
 from gateway.store.link import connect
-from gateway.store.steps import Capped, Change, Committed, Created, Limited, Paid, Spend, Unavailable
+from gateway.store.steps import Capped, Change, Committed, Created, Limited, Paid, Unavailable
 from gateway.store.valkey import Store
-from tests.store.drafts import DAY, HOUR, Shelf, creation
+from gateway.store.wants import Spend
+from tests.store.drafts import DAY, HOUR, Shelf, asking, creation
 from tests.store.slots import purse, spent
 
 PRICE = 7_900
 
 
 def spend(shelf: Shelf, *purses: Purse, reserve: int = 0, change: int = 0) -> Spend:
-    return Spend(purses, shelf.clock.now, reserve, change)
+    return Spend(purses, reserve, change)
 
 
 async def start(shelf: Shelf, asked: Spend | None, store: Store | None = None) -> object:
-    return await (store or shelf.store).create(replace(creation(), spend=asked))
+    return await (store or shelf.store).create(asking(creation(), spend=asked))
 
 
 async def test_a_price_is_reserved_in_every_purse(shelf: Shelf) -> None:
@@ -38,7 +39,7 @@ async def test_a_price_is_reserved_in_every_purse(shelf: Shelf) -> None:
 
 async def test_one_purse_that_refuses_leaves_all_as_they_were_and_nothing_is_written(shelf: Shelf) -> None:
     roomy, small = purse(shelf, "roomy", 100), purse(shelf, "small", 20)
-    made = replace(creation(shelf.counter("limit", (1, HOUR, False))), spend=spend(shelf, roomy, small, reserve=30))
+    made = asking(creation(shelf.counter("limit", (1, HOUR, False))), spend=spend(shelf, roomy, small, reserve=30))
     assert await shelf.store.create(made) == Capped(shelf.clock.now, 1, True)
     assert await shelf.store.create(made) == Capped(shelf.clock.now, 1, False)
     assert await spent(shelf, roomy, small) == [0, 0]
@@ -47,7 +48,7 @@ async def test_one_purse_that_refuses_leaves_all_as_they_were_and_nothing_is_wri
 
 async def test_a_limit_that_refuses_leaves_the_purses_as_they_were(shelf: Shelf) -> None:
     counter, app = shelf.counter("d", (1, HOUR, False)), purse(shelf, "app", 100)
-    made = [replace(creation(counter), spend=spend(shelf, app, reserve=30)) for _ in range(2)]
+    made = [asking(creation(counter), spend=spend(shelf, app, reserve=30)) for _ in range(2)]
     assert isinstance(await shelf.store.create(made[0]), Created)
     assert isinstance(await shelf.store.create(made[1]), Limited)
     assert await spent(shelf, app) == [30]
@@ -74,7 +75,7 @@ async def test_an_edited_cap_keeps_what_was_spent(shelf: Shelf) -> None:
 
 async def test_a_later_message_reserves_and_settles_in_one_step(shelf: Shelf) -> None:
     app, made = purse(shelf, "app", 100), creation()
-    await shelf.store.create(replace(made, spend=spend(shelf, app, reserve=90)))
+    await shelf.store.create(asking(made, spend=spend(shelf, app, reserve=90)))
     change = Change(made.id, 1, {}, None, 1, b"", DAY, spend=spend(shelf, app, reserve=95, change=-90))
     answer = await shelf.store.commit(change)
     assert isinstance(answer, Committed)
@@ -84,7 +85,7 @@ async def test_a_later_message_reserves_and_settles_in_one_step(shelf: Shelf) ->
 
 async def test_a_later_message_that_a_cap_refuses_changes_nothing(shelf: Shelf) -> None:
     app, made = purse(shelf, "app", 100), creation()
-    await shelf.store.create(replace(made, spend=spend(shelf, app, reserve=60)))
+    await shelf.store.create(asking(made, spend=spend(shelf, app, reserve=60)))
     change = Change(made.id, 1, {"b": b"changed"}, None, 1, b"", DAY, spend=spend(shelf, app, reserve=60))
     before = await shelf.client.get(f"{shelf.prefix}:{{7}}:v:{made.id}")
     assert isinstance(await shelf.store.commit(change), Capped)
@@ -94,7 +95,7 @@ async def test_a_later_message_that_a_cap_refuses_changes_nothing(shelf: Shelf) 
 
 async def test_a_commit_that_loses_moves_no_money(shelf: Shelf) -> None:
     app, made = purse(shelf, "app", 100), creation()
-    await shelf.store.create(replace(made, spend=spend(shelf, app, reserve=60)))
+    await shelf.store.create(asking(made, spend=spend(shelf, app, reserve=60)))
     for _ in range(3):
         await shelf.store.commit(Change(made.id, 7, {}, None, 1, b"", DAY, spend=spend(shelf, app, change=-60)))
     assert await spent(shelf, app) == [60]
@@ -102,7 +103,7 @@ async def test_a_commit_that_loses_moves_no_money(shelf: Shelf) -> None:
 
 async def test_a_higher_price_is_charged_even_above_the_cap_and_nothing_is_reserved_after_it(shelf: Shelf) -> None:
     app, made = purse(shelf, "app", 100), creation()
-    await shelf.store.create(replace(made, spend=spend(shelf, app, reserve=90)))
+    await shelf.store.create(asking(made, spend=spend(shelf, app, reserve=90)))
     await shelf.store.commit(Change(made.id, 1, {}, None, 1, b"", DAY, spend=spend(shelf, app, change=50)))
     assert await spent(shelf, app) == [140]
     assert isinstance(await start(shelf, spend(shelf, app, reserve=1)), Capped)
@@ -110,7 +111,7 @@ async def test_a_higher_price_is_charged_even_above_the_cap_and_nothing_is_reser
 
 async def test_nothing_is_given_back_to_a_purse_that_is_gone(shelf: Shelf) -> None:
     app, made = purse(shelf, "app", 100), creation()
-    await shelf.store.create(replace(made, spend=spend(shelf, app, reserve=90)))
+    await shelf.store.create(asking(made, spend=spend(shelf, app, reserve=90)))
     await shelf.client.delete(app.key)
     await shelf.store.commit(Change(made.id, 1, {}, None, 1, b"", DAY, spend=spend(shelf, app, change=-90)))
     assert not await shelf.client.exists(app.key)
@@ -131,9 +132,9 @@ async def test_amounts_of_billions_are_exact(shelf: Shelf) -> None:
 
 async def test_a_store_that_is_away_reserves_nothing_and_starts_nothing() -> None:
     away = Store(connect("unix:///nowhere/valkey.sock", timeout=0.2))
-    asked = Spend((Purse("key", "app", 100, 1, False),), 0, 30)
+    asked = Spend((Purse("key", "app", 100, 1, False),), 30)
     with pytest.raises(Unavailable):
-        await away.create(replace(creation(), spend=asked))
+        await away.create(asking(creation(), spend=asked))
     await away.close()
 
 
@@ -162,13 +163,13 @@ async def test_a_purse_that_is_read_before_it_is_written_is_overdrawn(
     create = Store.create
 
     async def read_then_write(self: Store, made: object) -> object:
-        asked = made.spend  # type: ignore[attr-defined]
+        asked = made.wants.spend  # type: ignore[attr-defined]
         (app,) = asked.purses
         held = int(await self._calls.ask("HGET", app.key, "s") or 0)
         if held + asked.reserve > app.cap:
             return Capped(0, 0, False)
         await self._calls.ask("HINCRBY", app.key, "s", asked.reserve)
-        return await create(self, replace(made, spend=None))  # type: ignore[type-var]
+        return await create(self, replace(made, wants=made.wants._replace(spend=None)))  # type: ignore[type-var]
 
     monkeypatch.setattr(Store, "create", read_then_write)
     cap = 300 * PRICE
@@ -195,7 +196,7 @@ async def differ(shelf: Shelf, caps: Sequence[int], moves: Sequence[tuple[str, i
     for move, amount in moves:
         if move == "start":
             made = creation()
-            answer = await shelf.store.create(replace(made, spend=spend(shelf, *purses, reserve=amount)))
+            answer = await shelf.store.create(asking(made, spend=spend(shelf, *purses, reserve=amount)))
             fits = amount == 0 or total + amount <= min(caps)
             if isinstance(answer, Created) is not fits:
                 faults.append(f"{amount} on {total} of {caps}: {answer}")
@@ -244,8 +245,8 @@ def test_the_purses_hold_what_the_messages_hold(valkey: str, caps: list[int], mo
     [
         ("spent + spend[1] + spend[2] > cap[1]", "spent > cap[1]"),  # looks at what was spent and not at what will be
         (
-            "for i, cap in ipairs(spend[3]) do\n    local spent",
-            "for i, cap in ipairs({spend[3][1]}) do\n    local spent",
+            "for i, cap in ipairs(caps) do\n    local spent",
+            "for i, cap in ipairs({caps[1]}) do\n    local spent",
         ),
         ("noted[1] or spend[1] + spend[2])", "noted[1] or spend[1])"),  # settles nothing
     ],

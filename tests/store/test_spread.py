@@ -17,17 +17,15 @@ from gateway.store.steps import (
     Conflict,
     Created,
     Limited,
-    ListLook,
-    Look,
     Overlooked,
     Paid,
-    Spend,
     Suppressed,
     Unavailable,
     Watch,
 )
+from gateway.store.wants import ListLook, Look, Spend
 from policies.model import Word
-from tests.store.drafts import DAY, HOUR, Shelf, change, creation, guess, repeat
+from tests.store.drafts import DAY, HOUR, Shelf, asking, change, creation, guess, repeat
 from tests.store.slots import Cut, die, paying, purse, quiet, spent, whole
 from tests.store.test_round_trips import watching
 
@@ -62,7 +60,7 @@ def story(number: int) -> Callable[[Shelf], AsyncIterator[Any]]:
         for _ in range(25):
             shelf.clock.now += dice.choice([0, 1, 20_000, 60_000, 300_000])
             some, those = dice.sample(counters, dice.randint(0, 4)), tuple(dice.sample(purses, dice.randint(0, 3)))
-            made = replace(
+            made = asking(
                 paying(shelf, creation(*some), *those, reserve=dice.choice([0, 10, 60])),
                 looks=tuple(Look(key, ("sms",)) for key in records if dice.random() < 0.2),
                 lists=tuple(ListLook(key, named, dice.choice(WORDS)) for key in lists if dice.random() < 0.3),
@@ -70,7 +68,7 @@ def story(number: int) -> Callable[[Shelf], AsyncIterator[Any]]:
             told = await shelf.store.create(made)
             yield told
             if isinstance(told, Created):
-                back = Spend(those, shelf.clock.now, dice.choice([0, 20]), dice.choice([-5, 7]))
+                back = Spend(those, dice.choice([0, 20]), dice.choice([-5, 7]))
                 version, again = dice.choice([1, 1, 1, 9]), tuple(some[:1])
                 moved = Change(made.id, version, {}, None, 1, b"", DAY, again, spend=back)
                 answer = await shelf.store.commit(moved)
@@ -124,7 +122,7 @@ async def test_too_many_wrong_codes_of_an_app_block_its_checks_from_another_slot
         await apart.store.check(guess(made[3], watch=vigilant(apart)))
     assert blocked.value.wait == 12_000
     with pytest.raises(Blocked):
-        await apart.store.create(replace(creation(), watch=vigilant(apart).key, block=True))
+        await apart.store.create(asking(creation(), watch=vigilant(apart).key, block=True))
     apart.clock.now += 12_000
     assert (await apart.store.check(guess(made[3], watch=vigilant(apart)))).verdict == "approved"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.store.reservations import HOLD
-from gateway.store.steps import Capped, Change, Created, Limited, Mismatch, Replayed, Running, Spend, Unavailable
+from gateway.store.steps import Capped, Change, Created, Limited, Mismatch, Replayed, Running, Unavailable
+from gateway.store.wants import Spend
 from tests.store.drafts import DAY, HOUR, Shelf, creation, guess, repeat
 from tests.store.slots import Cut, cut, die, noted, paying, purse, quiet, spent
 
@@ -42,7 +43,7 @@ async def test_a_later_messages_money_comes_back_or_stays_in_the_same_way(apart:
     await apart.store.create(made)
     for after in (False, True):
         store = die(apart, "commit", after=after)
-        asked = Change(made.id, 1, {}, None, 1, b"", DAY, spend=Spend((app,), apart.clock.now, 30, -5))
+        asked = Change(made.id, 1, {}, None, 1, b"", DAY, spend=Spend((app,), 30, -5))
         with pytest.raises(Cut):
             await store.commit(asked)
         await store.close()

@@ -14,6 +14,7 @@ import pytest
 from gateway.store.reservations import Reservations
 from gateway.store.spread import Spread
 from gateway.store.steps import Capped, Created, Creation, Limited
+from gateway.store.wants import Wants, common
 from tests.store.drafts import HOUR, Shelf, creation, repeat
 from tests.store.limiting import plant
 from tests.store.slots import noted, paying, purse, quiet, spent, whole
@@ -57,7 +58,7 @@ async def test_a_start_that_writes_before_it_reserves_lets_more_pass(
     """The planted bug."""
 
     async def first(self: Spread, creation: Creation) -> Any:
-        keys, args = self._layout.creation(replace(creation, counters=()))
+        keys, args = self._layout.creation(replace(creation, wants=Wants(common())))
         reply = await self._run("create", keys, args)
         await once(self, replace(creation, id=creation.id[:-1] + ("A" if creation.id[-1] != "A" else "Q")))
         return reply
@@ -74,7 +75,7 @@ async def test_giving_back_what_was_not_reserved_lets_more_pass(apart: Shelf, mo
     async def generous(self: Reservations, asked: Any, portions: Any) -> Any:
         taken, refused = await reserve(self, asked, portions)
         for portion, _ in refused:
-            await self._run("undo", [portion.wants.counters[0].key], _undo(apart.clock.now, counters=1))
+            await self._run("undo", [portion.wants.counters[0]], _undo(apart.clock.now, counters=1))
         return taken, refused
 
     monkeypatch.setattr(Reservations, "reserve", generous)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.store.steps import HEARD, HEARD_IDS, Committed, Created, Look, Mark, Reply, Suppressed, Suppression
+from gateway.store.steps import HEARD, HEARD_IDS, Committed, Created, Reply, Suppressed, Suppression
+from gateway.store.wants import Look, Mark
 from tests.store.drafts import DAY, HOUR, Shelf, change, creation, repeat
 from tests.store.test_round_trips import watching
 

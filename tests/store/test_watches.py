@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.document import unpack
-from gateway.store.steps import Created, Creation, Limited, Suspected, Unavailable, Watched
+from gateway.store.steps import Created, Creation, Limited, Suspected, Unavailable
+from gateway.store.wants import common
 from gateway.store.watches import Credit
 from policies.model import Blocking, Mode, Watch
 from policies.watches import Watching
-from tests.store.drafts import Shelf, creation
+from tests.store.drafts import Shelf, asking, creation, watched
 from tests.support.six import Six
 
 BLOCK = Blocking(first=5_000, growth=3, longest=60_000)
@@ -57,12 +58,8 @@ def watches(place: int, country: str, modes: Modes) -> tuple[Watch, ...]:
     return tuple(watch._replace(mode=mode) for watch, mode in zip(plain, modes, strict=True))
 
 
-def watched(those: Sequence[Watch]) -> tuple[Watched, ...]:
-    return tuple(Watched(watch.rule, watch, watch.item) for watch in those)
-
-
 def credit(at: int, those: Sequence[Watch], *, sent: int = 0, typed: int = 0) -> Credit:
-    return Credit(at, tuple((w.name, w.item) for w in watched(those)), sent, typed)
+    return Credit(at, watched(those), sent, typed)
 
 
 def where(shelf: Shelf) -> int:
@@ -73,7 +70,7 @@ def where(shelf: Shelf) -> int:
 async def asked(shelf: Shelf, those: Sequence[Watch], limited: bool) -> tuple[Any, ...]:
     """What the store says: who treats the start, who began a block, whether it was counted."""
     counters = [shelf.counter("full", (0, 1, False))] if limited else []
-    made = replace(creation(*counters), watched=watched(those), place=where(shelf), index="index")
+    made = asking(creation(*counters), watches=those, place=where(shelf), blocks="index")
     answer = await shelf.store.create(made)
     assert isinstance(answer, Created | Suspected | Limited)
     by = those[answer.watch].rule if isinstance(answer, Suspected) else None
@@ -115,7 +112,7 @@ async def differ(shelf: Shelf, model: Watching, steps: Sequence[Step], modes: Mo
 async def further(shelf: Shelf, model: Watching, at: int, those: Sequence[Watch]) -> str | None:
     """Whether the two treat a further message differently. It is counted where it may go out."""
     modes = {watch.rule: watch.mode for watch in those}
-    names = [watch.name for watch in watched(those)]
+    names = [name for name, _ in watched(those)]
     standing = [modes[rule] for rule in await shelf.store.watches.blocked(where(shelf), names)]
     theirs = max(standing, key=lambda mode: mode.rank, default=Mode.MONITOR)
     ours = model.blocked(those, shelf.clock.now)
@@ -242,7 +239,7 @@ def test_a_watch_with_a_planted_fault_is_caught(
 async def parallel(shelf: Shelf, starts: int) -> int:
     """How many of so many simultaneous starts to a silent subject pass."""
     watch = CONVERSION._replace(patience=0, minimum=20)
-    drafts = [replace(creation(), watched=watched([watch]), place=7, index="index") for _ in range(starts)]
+    drafts = [asking(creation(), watches=[watch], place=7, blocks="index") for _ in range(starts)]
     answers = await asyncio.gather(*(shelf.store.create(draft) for draft in drafts))
     return sum(isinstance(answer, Created) for answer in answers)
 
@@ -254,7 +251,7 @@ async def test_of_many_simultaneous_starts_exactly_as_many_pass_as_the_rule_says
 async def test_a_block_is_lifted_by_its_own_index_alone_also_where_two_lie_in_one_slot(shelf: Shelf) -> None:
     watch = CONVERSION._replace(patience=0, minimum=6)
     for _ in range(7):
-        await shelf.store.create(replace(creation(), watched=watched([watch]), place=7, index="shop"))
+        await shelf.store.create(asking(creation(), watches=[watch], place=7, blocks="shop"))
     assert await shelf.store.watches.unblock(7, "bank", watch.rule) is None
     assert await shelf.store.watches.unblock(7, "shop", watch.rule) is not None
 
@@ -267,7 +264,7 @@ async def test_a_tally_that_is_read_and_then_written_lets_more_pass(
     async def torn(draft: Creation) -> object:
         """The same decision, by a look at the state and a later write of it."""
         sends = int(await shelf.client.get(f"{shelf.prefix}:torn") or 0)
-        answer = await true(replace(draft, watched=()))
+        answer = await true(replace(draft, wants=draft.wants._replace(common=common(), watched=(), shown=())))
         await shelf.client.set(f"{shelf.prefix}:torn", sends + 1)
         return answer if sends < 20 else Suspected(answer.now, 0, ())
 
@@ -279,7 +276,7 @@ async def test_what_is_known_of_a_subject_stays_small_and_goes_away(shelf: Shelf
     watch = CONVERSION._replace(mode=Mode.MONITOR, window=86_400_000, ripe=180_000, minimum=100_000)
     for _ in range(300):
         shelf.clock.now += 7_000
-        await shelf.store.create(replace(creation(), watched=watched([watch]), place=7, index="index"))
+        await shelf.store.create(asking(creation(), watches=[watch], place=7, blocks="index"))
     key = f"{shelf.prefix}:{{7}}:w:conversion"
     assert await shelf.client.strlen(key) < 400
     assert 0 < await shelf.client.pttl(key) <= 8 * 86_400_000

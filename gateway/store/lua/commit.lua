@@ -1,8 +1,8 @@
 -- Every other change: compare the version, reserve, set the given fields, and re-arm or disarm the timer.
 -- KEYS: verification, timers, one counter for each group, then the records of opt-outs that `looks` and `marks` are for,
--- then one purse for each cap of `spend`
+-- then one purse for each of `caps`
 -- args: id, v, set (fields), due (or 0), journal, groups, tombstone, looks (for each record the channels to look for),
---       marks (for each record the channels that its person has opted out of, the reason and the life), spend (or none);
+--       marks (for each record the channels that its person has opted out of, the reason and the life), spend (or none), caps;
 --       and where keys lie in several slots: apart (1), token (by which purses note it there), again (how long the next
 --       start waits for what was reserved there), before (when it is too late), look (nothing is to be changed, since
 --       another slot has refused)
@@ -16,10 +16,10 @@ if doc.v ~= args.v then return {'conflict', now, cmsgpack.pack(doc)} end
 if args.before and now > args.before then return {'late', now} end
 
 local purses = slice(KEYS, 3 + #args.groups + #args.looks + #args.marks)
-local empty = overdrawn(args.spend, purses)
+local empty = overdrawn(args.spend, args.caps, purses)
 if empty then
   if args.apart then return {'capped', now, empty - 1, 0} end
-  return capped(empty, purses, args.spend[3][empty])
+  return capped(empty, purses, args.caps[empty])
 end
 
 local shadows, again = {}, nil
@@ -51,4 +51,4 @@ end
 local records = slice(KEYS, 3 + #args.groups)
 local standing = suppressed(args.looks, records)
 for i, mark in ipairs(args.marks) do suppress(records[#args.looks + i], mark[1], mark[2], mark[3]) end
-return {'committed', now, shadows, standing, doc.A, pay(args.spend, purses)}
+return {'committed', now, shadows, standing, doc.A, pay(args.spend, args.caps, purses)}

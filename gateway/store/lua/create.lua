@@ -1,9 +1,9 @@
 -- Start a verification: replay, or check every limit, reserve them all, write it and arm its first timer.
 -- KEYS and further args: see starting.lua
--- args: id, doc (fields of a document), terms {name, content}, life (of the code), keep (of the key), lease,
---       idem {f, ttl, busy}; and where other slots were asked before: known (what the lists of what is known take in),
---       again (how long the next start waits for what was reserved there), token (by which purses note it there),
---       before (when it is too late)
+-- args: id, doc (fields of a document, but for those in `same`), terms {name, content}, life (of the code), keep (of the
+--       key), lease, idem {f, ttl, busy}; and where other slots were asked before: known (what the lists of what is known
+--       take in), again (how long the next start waits for what was reserved there), token (by which purses note it
+--       there), before (when it is too late)
 local record = args.idem and redis.call('GET', KEYS[4])
 if record then
   record = cmsgpack.unpack(record)
@@ -13,6 +13,7 @@ if record then
 end
 if args.before and now > args.before then return {'late', now} end
 
+for field, value in pairs(args.fields) do args.doc[field] = value end
 local refused, held, looked, shadows, again, purses = take()
 if refused then return refused end
 
@@ -33,4 +34,4 @@ end
 for i = 6, 7 do
   if KEYS[i] ~= KEYS[2] then enlist(KEYS[i], args.known or {KEYS[1], args.idem and KEYS[4] or nil}, args.keep) end
 end
-return {'created', now, shadows, doc.A, held, looked.standing, looked.news, pay(args.spend, purses)}
+return {'created', now, shadows, doc.A, held, looked.standing, looked.news, pay(args.spend, args.caps, purses)}

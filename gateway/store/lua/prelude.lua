@@ -143,36 +143,38 @@ local function reserve(groups, keys, only_look)
 end
 
 -- A purse is a hash: s, the millionths spent in its period; n and f, set once it was told that it is nearly used up
--- and that it refused. `spend` is {amount to reserve, change to what was reserved before, caps}, and each cap is
--- {amount, life of the purse}. Where the purse lies in another slot than the verification there is {amount to take now,
--- the field to note it in until the verification has it, for how long it can be looked up there} as well. The first purse
--- that can't take it, or nil.
-local function overdrawn(spend, keys)
+-- and that it refused. `spend` is {amount to reserve, change to what was reserved before}, and each purse's cap is
+-- {amount, when the purse ends}. Where the purse lies in another slot than the verification, `spend` has {amount to take
+-- now, the field to note it in until the verification has it, for how long it can be looked up there} as well. The first
+-- purse that can't take it, or nil.
+local function overdrawn(spend, caps, keys)
   if not spend or spend[1] == 0 then return nil end
-  for i, cap in ipairs(spend[3]) do
+  for i, cap in ipairs(caps) do
     local spent = tonumber(redis.call('HGET', keys[i], 's') or 0)
     if spent + spend[1] + spend[2] > cap[1] then return i end
   end
 end
 
+local function keep_purse(key, cap) redis.call('PEXPIRE', key, math.max(1, cap[2] - now)) end
+
 -- The answer when one can't: which, and whether it is the first time.
 local function capped(i, keys, cap)
   local first = redis.call('HSETNX', keys[i], 'f', 1)
-  redis.call('PEXPIRE', keys[i], cap[2])
+  keep_purse(keys[i], cap)
   return {'capped', now, i - 1, first}
 end
 
 -- Take it from all purses; there is nothing to give back to one that is gone. Gives back what each
 -- now holds, and those that have come to 80% of their cap for the first time.
-local function pay(spend, keys)
+local function pay(spend, caps, keys)
   local spent, near = {}, {}
-  for i, cap in ipairs(spend and spend[3] or {}) do
+  for i, cap in ipairs(spend and caps or {}) do
     spent[i] = 0
     if spend[1] > 0 or spend[2] > 0 or redis.call('EXISTS', keys[i]) == 1 then
-      local noted = spend[4]
+      local noted = spend[3]
       spent[i] = redis.call('HINCRBY', keys[i], 's', noted and noted[1] or spend[1] + spend[2])
       if noted then redis.call('HSET', keys[i], noted[2], cmsgpack.pack({noted[1], now, now + noted[3]})) end
-      redis.call('PEXPIRE', keys[i], cap[2])
+      keep_purse(keys[i], cap)
       local told = spent[i] * 100 < cap[1] * 80 or redis.call('HSETNX', keys[i], 'n', 1) == 0
       if not told then near[#near + 1] = i - 1 end
     end

@@ -20,7 +20,7 @@ local function left_behind(place, purse, found)
 end
 
 local found = {}
-for i = 1, args.spend and #args.spend[3] or 0 do
+for i = 1, args.spend and #args.caps or 0 do
   left_behind(i, KEYS[COUNTERS + #args.groups + #args.looks + i - 1], found)
 end
 
@@ -29,7 +29,7 @@ if refused then return {found, now, refused} end
 for i = 6, 7 do
   if KEYS[i] ~= KEYS[2] then enlist(KEYS[i], args.known, args.keep) end
 end
-local spent, near = pay(args.spend, purses)
+local spent, near = pay(args.spend, args.caps, purses)
 local priors = {}
 for i = 1, #args.watches do priors[i] = looked.priors[i] or -2 end
 return {found, now, {'reserved', now, shadows, again or 0, held, looked.standing, looked.news, spent, near, priors}}

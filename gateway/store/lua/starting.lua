@@ -2,14 +2,18 @@
 -- KEYS: verification, timers, failed guesses, idempotency record, the app's failed checks, the lists of what is known of
 -- one destination and of the other (where there is none of the last four, the timers stand in its place: a cluster and an
 -- ACL judge every key that is named), one counter for each group, then the records of
--- opt-outs and of lists that `looks` are for, then one purse for each cap of `spend`; last,
+-- opt-outs and of lists that `looks` are for, then one purse for each cap if there is anything to `spend`; last,
 -- if there are watches, the index of blocks and one state for each watch.
--- args: doc (fields of a document; none in another slot than the verification's), groups, looks (for each record of
+-- args: doc (fields of a document; none in another slot than the verification's), looks (for each record of
 --       opt-outs the channels that may not stand in it, for each record of a list {entries = the most special first,
---       none where the record is taken not to be there, word = what it is taken to say}), spend (or none: the first message is free), watches,
---       names (of the watches' states), block (1: while the app's checks are blocked), apart (the keys lie in
---       several slots), look (nothing is to be reserved)
+--       none where the record is taken not to be there, word = what it is taken to say}), spend (or none: the first message is free), items and
+--       shown (of each watch), apart (the keys lie in several slots), look (nothing is to be reserved), and `same`, packed
+--       once for many starts: groups, caps, watches, fields (of a document), block (1: not while the app's checks are
+--       blocked)
 local COUNTERS = 8
+
+for name, value in pairs(cmsgpack.unpack(args.same)) do args[name] = value end
+for i, w in ipairs(args.watches) do w.i, w.o[3] = args.items[i], args.shown[i] end
 
 -- A refusal says when a start passes: so none says less than the limits would.
 local function no_less(wait)
@@ -36,20 +40,20 @@ local function take()
   local states = slice(KEYS, #KEYS - #args.watches)
   local looked = look(args.watches, states)
   if looked.by then
-    block_fired(looked, args.watches, args.names, states)
+    block_fired(looked, args.watches, states)
     return {'suspected', now, looked.by, looked.news}
   end
 
   local purses = slice(KEYS, COUNTERS + #args.groups + #args.looks)
-  local empty = overdrawn(args.spend, purses)
+  local empty = overdrawn(args.spend, args.caps, purses)
   if empty then
     if args.apart then return {'capped', now, empty - 1, 0} end -- told once it is known that nothing else refuses first
-    return capped(empty, purses, args.spend[3][empty])
+    return capped(empty, purses, args.caps[empty])
   end
 
   local group, limit, longest, shadows, again = reserve(args.groups, slice(KEYS, COUNTERS), args.look)
   if group then return {'limited', now, group, limit, longest, shadows} end
   if args.look then return {'clear', now, shadows} end
-  count_all(looked, args.watches, args.names, states)
+  count_all(looked, args.watches, states)
   return nil, held, looked, shadows, again, purses
 end

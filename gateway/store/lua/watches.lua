@@ -87,7 +87,7 @@ end
 
 -- What led to a block is forgotten, so that its end is a new beginning; nothing is of what is only held. Too many blocks: the one that ends first is no
 -- longer listed, and holds all the same. Gives back the index of the watch, the level and the end.
-local function block(index, name, key, w, st, verdict)
+local function block(index, key, w, st, verdict)
   local level = level_of(w, st)
   st.s, st.o, st.h = now, w.o, verdict == HELD
   if verdict == HELD then
@@ -97,7 +97,7 @@ local function block(index, name, key, w, st, verdict)
     st.b, st.e = {}, {}
   end
   keep(key, w, st)
-  redis.call('ZADD', index, st.u, name)
+  redis.call('ZADD', index, st.u, string.match(key, '[^:]+$')) -- its name ends the key
   if redis.call('ZCARD', index) > MOST_BLOCKS then redis.call('ZPOPMIN', index) end
   if redis.call('PTTL', index) < st.u + w.l - now then redis.call('PEXPIRE', index, st.u + w.l - now) end
 end
@@ -150,18 +150,18 @@ local function look(watches, keys)
   return looked
 end
 
-local function block_fired(looked, watches, names, keys)
+local function block_fired(looked, watches, keys)
   for i, w in ipairs(watches) do
     local st = looked.states[i]
     if looked.fired[i] > FINE then
-      block(keys[1], names[i], keys[i + 1], w, st, looked.fired[i])
+      block(keys[1], keys[i + 1], w, st, looked.fired[i])
       for _, fact in ipairs({i - 1, looked.fired[i] == HELD and 0 or st.v, st.u}) do looked.news[#looked.news + 1] = fact end
     end
   end
 end
 
-local function count_all(looked, watches, names, keys)
-  block_fired(looked, watches, names, keys)
+local function count_all(looked, watches, keys)
+  block_fired(looked, watches, keys)
   for i, w in ipairs(watches) do
     local st = looked.states[i]
     if now >= st.u then
