@@ -136,6 +136,7 @@ def runs(url: str, work: Callable[[Shelf], Any]) -> Any:
 
 STERN = st.sampled_from([Mode.CHALLENGE, Mode.SHADOW, Mode.ENFORCE])
 """Modes in which a watch that fires has a say: what only notes may begin a block by a start that is taken back."""
+CHALLENGED: Modes = (Mode.CHALLENGE, Mode.CHALLENGE, Mode.CHALLENGE, Mode.CHALLENGE)
 STERNEST: Modes = (Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE, Mode.ENFORCE)
 ENFORCED: Modes = (Mode.ENFORCE, Mode.ENFORCE, Mode.MONITOR, Mode.MONITOR)
 HURRIED: Modes = (Mode.MONITOR, Mode.MONITOR, Mode.MONITOR, Mode.ENFORCE)
@@ -186,6 +187,7 @@ def test_the_memory_suspects_every_start_as_the_store_does(valkey: str, steps: l
 @given(STEPS, st.tuples(STERN, STERN, STERN, STERN))
 @example([(*step[:4], n % 3 == 0) for n, step in enumerate(PUMPED)], STERNEST)
 @example([(*step[:4], n % 4 == 1) for n, step in enumerate(SEQUENCE)], STERNEST)
+@example([*[(0, 0, "US", 0, False)] * 9, (100, 0, "US", 0, True), (700, 0, "US", 0, False)], CHALLENGED)
 def test_it_does_where_they_lie_in_another_slot_than_the_start_and_a_limit_takes_it_back(
     clustered: Six, steps: list[Step], modes: Modes
 ) -> None:

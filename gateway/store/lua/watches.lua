@@ -128,6 +128,9 @@ local function recount(st, at, sent, typed)
     if st.b[i] <= at then
       st.b[i + 1] = math.max(st.b[i + 1] + sent, st.b[i + 2])
       st.b[i + 2] = math.min(st.b[i + 2] + typed, st.b[i + 1])
+      if st.b[i + 1] == 0 then -- what was counted and taken back leaves no trace: holds are reckoned from the newest
+        for _ = 1, 3 do table.remove(st.b, i) end
+      end
       return
     end
   end
