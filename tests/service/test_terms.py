@@ -83,7 +83,7 @@ async def test_few_terms_serve_many(worlds: Worlds) -> None:
 
 async def test_a_plan_that_knew_no_other_ways_is_caught(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug."""
-    first: dict[int, Terms] = {}
-    monkeypatch.setattr(Plan, "terms_of", lambda plan, v: first.setdefault(id(plan), terms_of(v)))
+    first: dict[Plan, Terms] = {}
+    monkeypatch.setattr(Plan, "terms_of", lambda plan, v: first.setdefault(plan, terms_of(v)))
     with pytest.raises(ValueError, match="not in tuple"):
         await altered(worlds)
