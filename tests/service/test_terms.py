@@ -36,11 +36,13 @@ WHOM = (
 async def drafted(world: World) -> list[Verification]:
     """Every kind of start: of several policies, to several people, in the day and at night, with a provider or without
     it, and to a test destination."""
-    made = [(await world.begin(purpose=name, **to)).verification for name in POLICIES for to in WHOM]
-    world.clock.forward(31)
     await world.store.off.add("one")
     await world.setup.switches.refresh(world.setup)
-    made += [(await world.begin(purpose=name, **WHOM[0])).verification for name in POLICIES]
+    made = [(await world.begin(purpose=name, **WHOM[0])).verification for name in POLICIES]
+    await world.store.off.remove("one")
+    await world.setup.switches.refresh(world.setup)
+    world.clock.forward(31)
+    made += [(await world.begin(purpose=name, **to)).verification for name in POLICIES for to in WHOM]
     world.clock.forward(14 * 3_600)
     made += [(await world.begin(purpose=name, **WHOM[2])).verification for name in POLICIES]
     world.wire(replace(world.setup, test_codes={PHONE: "271828"}))
