@@ -88,9 +88,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._concurrency),
                 # The connection's limit is below the deadline, so that a deadline that passes means: already written.
-                timeout=aiohttp.ClientTimeout(
-                    total=None, connect=min(self._timeout / 2, _CONNECT_LIMIT), sock_read=self._timeout
-                ),
+                timeout=aiohttp.ClientTimeout(total=None, connect=min(self._timeout / 2, _CONNECT_LIMIT)),
                 headers={"User-Agent": self._user_agent, "Accept-Encoding": "identity"},
                 cookie_jar=aiohttp.DummyCookieJar(),
             )

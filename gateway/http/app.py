@@ -339,7 +339,7 @@ def _labels(settings: Settings) -> Labels:
         caps={name: list(policy.settings.spend.caps) for name, policy in policies.items()},
         countries=sorted({c for policy in policies.values() for c in policy.settings.countries.allow}),
         rules=[name for name, _ in RULES],
-        operations=[*SCRIPTS, "scan", "ping", "release", "wait", "switches", "suppressions", "lists", "terms"],
+        operations=[*SCRIPTS, "scan", "ping", "release", "wait", "switches", "suppressions", "lists", "known", "terms"],
         fraud=sorted({name for policy in policies.values() for name in policy.settings.fraud.rules}),
     )
 

@@ -54,7 +54,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 
 def lines(gateway: Process, event: str, **fields: Any) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in gateway.log.read_text().splitlines() if line.startswith("{")]
+    whole = gateway.log.read_text().rpartition("\n")[0]  # the last may still be being written
+    found = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
     return [line for line in found if line["event"] == event and all(line.get(k) == v for k, v in fields.items())]
 
 
