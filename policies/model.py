@@ -37,8 +37,7 @@ class NumberType(StrEnum):
     __hash__ = str.__hash__  # an enum's own is written in Python, and circumstances are looked up by this all the time
 
 
-@dataclass(frozen=True, slots=True)
-class Phone:
+class Phone(NamedTuple):
     """A phone number, understood."""
 
     e164: str

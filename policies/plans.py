@@ -95,8 +95,11 @@ def place(plan: Plan, digits: str) -> tuple[str | None, int]:
 def _kind(region: _Region, digits: str) -> int:
     if region.general is None or not region.general.has(digits):
         return PhoneNumberType.UNKNOWN
+    length = len(digits)
     for at, found in enumerate(region.ranges):
-        if found.has(digits):
+        if length in found.lengths and found.pattern.fullmatch(
+            digits
+        ):  # `has`, written out: each number asks ten times
             return _line(region, at, digits)
     return PhoneNumberType.UNKNOWN
 

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from policies import entries
-from policies.model import Circumstances, Email, Listed, Phone, Question, Refusal, Step, Word
+from policies.model import UNLISTED, Circumstances, Email, Listed, Phone, Question, Refusal, Step, Word
 from policies.rules.finding import Finding, sift
 
 Contents = Mapping[Path, entries.Listing]
@@ -97,6 +97,8 @@ def words(lists: Lists, question: Question) -> Listed:
     """What the lists and the app's own entries say together. Whoever denies is believed, whatever the other says: a
     stolen API key must not undo what the operator has written."""
     said = question.listed
+    if said is UNLISTED and not (lists.deny or lists.allow):
+        return said
     return Listed(
         _together(lists, lists.word(question.phone), said.phone),
         _together(lists, lists.word(question.email), said.email),
