@@ -18,8 +18,14 @@ class Malformed(ValueError):
 
 
 def make(length: int, alphabet: str, below: Callable[[int], int] = secrets.randbelow) -> str:
-    """A code of `length` characters, each equally likely; leading zeros are as good as any other digit."""
-    return "".join(alphabet[below(len(alphabet))] for _ in range(length))
+    """A code of `length` characters, each equally likely; leading zeros are as good as any other digit. It is drawn as
+    one number below the count of all such codes: the system is asked for randomness once."""
+    size, code = len(alphabet), ""
+    drawn = below(size**length)
+    for _ in range(length):
+        drawn, place = divmod(drawn, size)
+        code = alphabet[place] + code
+    return code
 
 
 def normalise(typed: str) -> str:

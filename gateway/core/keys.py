@@ -37,7 +37,7 @@ _TOKEN = re.compile("[A-Za-z0-9_-]{45}[AQgw]")
 """34 bytes in base64url, and the last four of 276 bits nothing: each token has one spelling."""
 _DIGEST = 16
 _NAME, _CHARACTERS = 12, 16  # bytes of a name, and what they are in base64
-_REMEMBERED = 2_048  # shards of destinations, and beginnings of names
+_REMEMBERED = 2_048  # shards of destinations, places of prefixes, and beginnings of names
 _VALUES = {
     character: value
     for value, character in enumerate(string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/")
@@ -144,6 +144,7 @@ class Keyring:
     _lookup: dict[str, blake2b] = field(default_factory=dict, repr=False)
     _states: Callable[[str, tuple[str, ...]], blake2b] = field(init=False, repr=False, compare=False)
     _beginnings: Callable[[str, str, str], tuple[bytes, ...]] = field(init=False, repr=False, compare=False)
+    _moved: Callable[[str], int] = field(init=False, repr=False, compare=False)
     target: Callable[[str], bytes] = field(init=False, repr=False, compare=False)
     """16 bytes that stand for a destination, whatever the app."""
 
@@ -171,6 +172,7 @@ class Keyring:
         object.__setattr__(self, "active", next(iter(self.sealing)))
         object.__setattr__(self, "_states", lru_cache(_REMEMBERED)(self._state))
         object.__setattr__(self, "_beginnings", lru_cache(_REMEMBERED)(self._of_beginnings))
+        object.__setattr__(self, "_moved", lru_cache(_REMEMBERED)(self._move))
         object.__setattr__(self, "target", lru_cache(_REMEMBERED)(self._target))
 
     def hashed(self, purpose: str, *parts: str) -> bytes:
@@ -237,7 +239,10 @@ class Keyring:
     def place(self, prefix: str, digits: int) -> int:
         """Where a number stands among the ten thousand of its prefix, moved by as much as only the lookup key tells:
         neighbours stay neighbours, and nobody reads the digits out of it."""
-        return (digits + int.from_bytes(self.hashed("watch", "place", prefix)[:8])) % 10_000
+        return (digits + self._moved(prefix)) % 10_000
+
+    def _move(self, prefix: str) -> int:
+        return int.from_bytes(self.hashed("watch", "place", prefix)[:8])
 
     def digest(self, key_id: str, verification: str, code: str) -> bytes:
         """What a check compares: 128 bits (RFC 2104 §5 asks for no more), bound to the verification, so that a code

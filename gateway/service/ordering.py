@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -65,9 +64,9 @@ def _stands(setup: Setup, step: Step, phone: str) -> bool:
     return not any(setup.judge.bad(Way(provider, step.channel, zone), now) for provider in step.providers)
 
 
-def told(decision: Decision) -> Iterator[str]:
+def told(decision: Decision) -> list[str]:
     """What the notes of a decision say of its order."""
-    return (note.says for note in decision.notes if note.rule == RULE)
+    return [note.says for note in decision.notes if note.rule == RULE]
 
 
 @dataclass(frozen=True, slots=True)

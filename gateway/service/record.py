@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.machine import Changed, Effect, Ended, Exhausted, FellBack, Paid, Send, Unsent
@@ -14,6 +14,7 @@ from gateway.store.document import EVENTS, Stored, pack, unpack_journal
 _NUMBERS = {name: number for number, name in enumerate(EVENTS)}
 _CREATED = pack([0, _NUMBERS["created"]])
 _QUEUED = pack([0, _NUMBERS["queued"], 1])
+_STARTED = _CREATED + _QUEUED
 
 
 def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
@@ -24,8 +25,10 @@ def entry(v: Verification, now: int, name: str, *facts: object) -> bytes:
     return pack([max(0, now - v.created_at), _NUMBERS.get(name, name), *facts])
 
 
-def started(ordered: Iterable[str] = ()) -> bytes:
+def started(ordered: Sequence[str] = ()) -> bytes:
     """The first events of a journal. `ordered` is why the providers stand as they do."""
+    if not ordered:
+        return _STARTED
     return b"".join([_CREATED, *(pack([0, _NUMBERS["ordered"], why]) for why in ordered), _QUEUED])
 
 

@@ -26,7 +26,6 @@ _OURS = frozenset(str(error) for error, remedy in REMEDIES.items() if remedy is 
 """Reasons that say nothing of the number."""
 _ITEM = 8
 """Those of an item, which has a few hundred beside it: 48 bits."""
-_PLAIN = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +56,16 @@ def namers(setup: Setup, watches: Iterable[Watch]) -> tuple[Callable[[str], str]
 
 def watched(setup: Setup, names: Iterable[Callable[[str], str]], watches: Iterable[Watch]) -> tuple[Item, ...]:
     """What the store is to watch."""
-    return tuple([(name(w.subject).translate(_PLAIN), _item(setup, w)) for name, w in zip(names, watches, strict=True)])
+    return tuple([(_plain(name(w.subject)), _item(setup, w)) for name, w in zip(names, watches, strict=True)])
 
 
 def _name(setup: Setup, *parts: str) -> str:
+    return _plain(setup.keys.name("watch", *parts))
+
+
+def _plain(name: str) -> str:
     """What an operator can type, too: letters, digits, hyphens and underscores."""
-    return setup.keys.name("watch", *parts).translate(_PLAIN)
+    return name.replace("+", "-").replace("/", "_")
 
 
 def _item(setup: Setup, watch: Watch) -> str | int:

@@ -47,7 +47,8 @@ class Vigilance:
 
     def longer(self, setup: Setup, app: str) -> bool:
         """Whether new codes of this app are to be longer now."""
-        return _action(setup, app) == "longer_codes" and setup.store.now() < self._held.get(app, 0)
+        until = self._held.get(app)
+        return until is not None and setup.store.now() < until and _action(setup, app) == "longer_codes"
 
 
 def watch(setup: Setup, app: str) -> Watch | None:
