@@ -12,14 +12,14 @@ from gateway.core.model import Attempt, AttemptStatus, OptOuts, Purse, SendLimit
 from gateway.service import lists, ordering, record, spending, suppressions, suspicion, trial, vigilance
 from gateway.service.addresses import Kept, kept
 from gateway.service.engine import Reseal, sent_to
-from gateway.service.planning import Plans
+from gateway.service.planning import Plan, Plans
 from gateway.service.requests import Check, Destinations, Start
 from gateway.service.setup import Setup
 from gateway.store.body import pack_body, pack_messages
 from gateway.store.document import Secrets, Stored, pack, pack_ending, pack_secrets
 from gateway.store.steps import Creation, Idempotency, Try, Watch
 from gateway.store.wants import Item, Wants
-from policies.model import Decision, Limit, Listed, Mode
+from policies.model import Decision, Listed, Mode
 from policies.rules.code import alphabet
 
 _WAIT_MARGIN = 5_000  # ms after which a start that waited is taken to have died without its answer
@@ -31,7 +31,7 @@ class Draft(NamedTuple):
     stored: Stored
     secrets: Secrets
     creation: Creation
-    limits: tuple[tuple[Limit, ...], ...]  # of each of the creation's counters
+    plan: Plan
     decision: Decision  # with the providers in their order for this verification
 
 
@@ -99,7 +99,7 @@ def draft(setup: Setup, plans: Plans, request: Start, decision: Decision, to: De
         ),
         idempotency=_idempotency(setup, app, "start", request.idempotency_key, request.body, request.wait),
     )
-    return Draft(Stored(v, setup.keys.active, sealed, locale, b"", watched), secrets, creation, plan.limits, decision)
+    return Draft(Stored(v, setup.keys.active, sealed, locale, b"", watched), secrets, creation, plan, decision)
 
 
 def _opt_outs(setup: Setup, decision: Decision, known: Sequence[Kept], to: Destinations) -> OptOuts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -63,7 +64,8 @@ class Engine:
         self._waiting: dict[str, asyncio.Future[Verification]] = {}
         self._draining = False
         self.unpriced = unpriced.Agenda()
-        self._recent: dict[str, Stored] = {}
+        # Of a plain dict the oldest is found by looking through the places of all that were taken out before it.
+        self._recent: OrderedDict[str, Stored] = OrderedDict()
 
     def adopt(self, setup: Setup) -> None:
         """Go on under another setup. A send that is under way ends with the carrier that it has."""
@@ -146,10 +148,14 @@ class Engine:
         return self._message(stored, event, turn, now, by_person, reseal)
 
     async def _news(self, stored: Stored, turn: machine.Turn, now: int) -> _Written:
-        done, result = await self._reserve(stored, turn, now, False, None)
+        turn, change = spending.settled(self._setup, turn)
+        spend = spending.spend(turn[0], 0, change)
+        result = await self._commit(stored, turn, now, (), None, None, spend)
         if not isinstance(result, _DECIDED):
             raise Unavailable("a commit that asks for nothing was refused")
-        return done, result
+        if spend and isinstance(result, Committed):
+            spending.tell(self._setup, turn[0], spend, result.paid)
+        return turn, result
 
     async def _message(
         self, stored: Stored, event: Event, turn: machine.Turn, now: int, by_person: bool, reseal: Reseal | None
@@ -256,7 +262,7 @@ class Engine:
         if v.pending:
             self._recent[v.id] = Stored(v, stored.key_id, None, *stored[3:])
             if len(self._recent) > _RECENT:
-                del self._recent[next(iter(self._recent))]
+                self._recent.popitem(last=False)
 
     async def due(self, stored: Stored) -> None:
         """What a timer asks for. If the verification was changed since its timer was claimed, nothing: whoever changed

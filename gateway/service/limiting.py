@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from gateway.core.model import SendLimit, Verification
+from gateway.service.planning import Plan
 from gateway.service.requests import Limited
 from gateway.service.setup import Setup
 from gateway.store.steps import Capped
@@ -27,12 +28,12 @@ def counters(v: Verification, *, sends_only: bool) -> tuple[Counter, ...]:
     )
 
 
-def passed(setup: Setup, policy: str, groups: Iterable[Iterable[Limit]], shadows: Collection[tuple[int, int]]) -> None:
+def passed(setup: Setup, policy: str, plan: Plan, shadows: Collection[tuple[int, int]]) -> None:
     """Count the limits that let a start through. Those in shadow that would not have are named by their places."""
     if not shadows:
-        setup.metrics.allowed(policy, [limit.name for group in groups for limit in group])
+        setup.metrics.allowed(policy, plan.asked)
         return
-    for g, group in enumerate(groups):
+    for g, group in enumerate(plan.limits):
         for place, limit in enumerate(group):
             setup.metrics.limited(policy, limit.name, (g, place) not in shadows, shadow=limit.shadow)
 

@@ -61,16 +61,21 @@ def _nowhere_else(setup: Setup, stored: Stored, attempt: Attempt, message: Messa
     return all(carrier.refuses(message) for carrier in carriers if carrier)
 
 
-def terms(setup: Setup, name: str, channel: Channel, lifetime: int, **said: str) -> Terms:
-    """The terms in which the app of this name has a code worded that lives for `lifetime` seconds.
-    `said`: locale, purpose, domain and app_hash, as the start has them."""
+def terms(
+    setup: Setup, name: str, channel: Channel, lifetime: int, locale: str, purpose: str, domain: str, app_hash: str
+) -> Terms:
+    """The terms in which the app of this name has a code worded that lives for `lifetime` seconds, for a start that
+    said the rest."""
     app = setup.apps.get(name)  # none: taken out of the configuration since the verification began
     return Terms(
-        brand=app.brand if app else name,
-        minutes=max(1, lifetime // 60),
-        max_segments=setup.segments.get(channel, 1),
-        templates=tuple(app.templates.items()) if app else (),
-        **said,
+        app.brand if app else name,
+        locale,
+        max(1, lifetime // 60),
+        purpose,
+        domain,
+        app_hash,
+        setup.segments.get(channel, 1),
+        tuple(app.templates.items()) if app else (),
     )
 
 
@@ -78,14 +83,14 @@ def worded(setup: Setup, stored: Stored, attempt: Attempt, secrets: Secrets) -> 
     """The message of one attempt, in words."""
     v, channel = stored.verification, _CHANNELS[attempt.channel]
     left = max(1, round((v.expires_at - setup.store.now()) / 1000))
-    said = {"locale": stored.locale, "purpose": v.purpose, "domain": secrets.domain, "app_hash": secrets.app_hash}
+    asked = terms(setup, v.app, channel, left, stored.locale, v.purpose, secrets.domain, secrets.app_hash)
     token = setup.keys.token(v.id, attempt.number, attempt.provider)
     callback = f"{setup.callback_base}/callbacks/{attempt.provider}/{token}"
     return Message(
         channel=channel,
         to=secrets.email if channel is Channel.EMAIL else secrets.phone,
         code=secrets.code,
-        wording=word_again(channel, secrets.code, terms(setup, v.app, channel, left, **said), secrets.context or {}),
+        wording=word_again(channel, secrets.code, asked, secrets.context or {}),
         reference=f"{v.id}.{attempt.number}",
         lifetime=left,
         sender=v.steps[attempt.step].sender or None,

@@ -36,6 +36,7 @@ class Plan:
     keys: tuple[Key, ...]  # of the counters
     kept: tuple[tuple[int, SendLimit], ...]  # what later messages reserve under too: the counter's place; less its key
     limits: tuple[tuple[Limit, ...], ...]  # of each counter
+    asked: tuple[str, ...]  # the names of all of them
     names: tuple[Callable[[str], str], ...]  # of the watches, by their subjects
     slot: suspicion.Slot  # of the app's watches
     watch: str  # the key of the app's failed checks
@@ -94,6 +95,7 @@ def _plan(setup: Setup, app: str, decision: Decision) -> Plan:
         keys=tuple(_key(setup, at, app, counter, decision.subjects) for counter in counters),
         kept=tuple((place, limit) for place, counter in enumerate(counters) for limit in _kept(setup, counter, target)),
         limits=tuple(counter.limits for counter in counters),
+        asked=tuple(limit.name for counter in counters for limit in counter.limits),
         names=suspicion.namers(setup, decision.watches),
         slot=suspicion.slot(setup, app),
         watch=vigilance.asked(setup, app),

@@ -31,8 +31,8 @@ def _terms(setup: Setup, policy: Policy, request: Start) -> Terms:
         request.app,
         Channel.SMS,
         policy.code.expiry // 1000,
-        locale=request.locale or setup.apps[request.app].locale,
-        purpose=request.purpose,
-        domain=request.domain,
-        app_hash=request.app_hash,
+        request.locale or setup.apps[request.app].locale,
+        request.purpose,
+        request.domain,
+        request.app_hash,
     )

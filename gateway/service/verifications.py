@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway.core import codes, machine
@@ -66,7 +67,7 @@ from gateway.store.steps import (
 )
 from gateway.store.steps import Limited as StoreLimited
 from policies.engine import EXCUSED, Policy, decide
-from policies.model import Decision, Listed, Question, Refusal
+from policies.model import Decision, Listed, Note, Question, Refusal
 from policies.rules.limits import unnamed
 from policies.rules.spend import REFUSAL
 
@@ -339,7 +340,7 @@ class Verifications:
         if not v.shadow:
             setup.metrics.started(v.app, v.purpose, v.country)
         spending.tell(setup, v, draft.creation.wants.spend, created.paid)
-        limiting.passed(setup, v.policy, draft.limits, created.shadows)
+        limiting.passed(setup, v.policy, draft.plan, created.shadows)
         setup.log.info(
             "verification.started",
             verification=v.id,
@@ -352,7 +353,7 @@ class Verifications:
             country=v.country or None,
             mode=str(draft.decision.treatment) if rules else None,
             rules=rules or None,
-            notes=_notes(draft.decision),
+            notes=_said(draft.decision.notes),
         )
         self._engine.carry(Stored(v, *draft.stored[1:]), first, since, draft.secrets)
         return Begun(v, idempotency=draft.creation.idempotency if request.wait else None)
@@ -386,7 +387,7 @@ class Verifications:
         elif isinstance(result, Guessed):
             refused = Limited("guesses", decision.guesses.amount, decision.guesses.window, result.wait)
         else:
-            limit = draft.limits[result.counter][result.rule]
+            limit = draft.plan.limits[result.counter][result.rule]
             refused = limited(limit, result.wait, unnamed(limit.per, decision.subjects))
         self._setup.metrics.limited(decision.policy, refused.limit, False)
         without = {"unnamed": refused.unnamed} if refused.unnamed else {}
@@ -404,7 +405,7 @@ class Verifications:
             phone=question.phone.masked if question.phone else None,
             email=question.email.masked if question.email else None,
             rule=rule,
-            notes=_notes(decision),
+            notes=_said(decision.notes),
             **facts,
         )
 
@@ -430,8 +431,9 @@ def _require(policy: Policy, context: Mapping[str, str]) -> None:
         raise InvalidField("/context", f"this purpose needs it to name {', '.join(missing)}")
 
 
-def _notes(decision: Decision) -> list[str]:
-    return [f"{note.rule}: {note.says}" for note in decision.notes]
+@lru_cache(maxsize=1024)
+def _said(notes: tuple[Note, ...]) -> tuple[str, ...]:
+    return tuple(f"{note.rule}: {note.says}" for note in notes)
 
 
 def _question(request: Start, to: Destinations, now: int) -> Question:

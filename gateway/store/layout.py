@@ -109,9 +109,9 @@ class Layout:
         keys = [
             self.key(shard, "v:" + change.id),
             self.timers[shard],
-            *(counter.key for counter in change.counters),
-            *(look.key for look in change.looks),
-            *(mark.key for mark in change.marks),
+            *[counter.key for counter in change.counters],
+            *[look.key for look in change.looks],
+            *[mark.key for mark in change.marks],
             *purses(change.spend),
         ]
         return keys, {

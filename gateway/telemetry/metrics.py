@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -94,10 +94,10 @@ class Metrics:
         decision = "allowed" if allowed else "shadow_refused" if shadow else "refused"
         self._families.limits.add(policy, limit, decision)
 
-    def allowed(self, policy: str, limits: Iterable[str]) -> None:
+    def allowed(self, policy: str, limits: tuple[str, ...]) -> None:
         """As `limited`, for limits that all had nothing against it. Starts of one outline ask the same limits, so they
         are counted as one until somebody looks."""
-        asked = policy, tuple(limits)
+        asked = policy, limits
         self._allowed[asked] = self._allowed.get(asked, 0) + 1
 
     def _count_allowed(self) -> None:
