@@ -34,7 +34,7 @@ def _second(seconds: int) -> str:
 
 def not_before(ms: int) -> str:
     """The same, rounded up: whoever acts at that time is not too early."""
-    return past(-(-ms // 1000) * 1000)
+    return _second(-(-ms // 1000))
 
 
 def moment(ms: int) -> str:

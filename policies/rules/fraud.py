@@ -255,8 +255,10 @@ def watches(eyes: tuple[Eye, ...], phone: Phone | None, subjects: Mapping[str, s
         return ()
     app = subjects["app"]
     return tuple(
-        Watch(name, app, per, subjects[per], _ITEMS[measure](phone), _SHOWN[per](phone, app), *terms)
-        for name, measure, per, terms in eyes
+        [
+            Watch(name, app, per, subjects[per], _ITEMS[measure](phone), _SHOWN[per](phone, app), *terms)
+            for name, measure, per, terms in eyes
+        ]
     )
 
 
