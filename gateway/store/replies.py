@@ -12,7 +12,6 @@ from gateway.store.steps import (
     Capped,
     Claimed,
     Committed,
-    Conflict,
     Created,
     Due,
     Fired,
@@ -101,15 +100,13 @@ def checked(attempt: Try, reply: list[Any]) -> Tried:
     raise Unavailable("check gave back something else")
 
 
-async def committed(verification: str, reply: list[Any], read: Read) -> Committed | Conflict | Limited | Capped:
-    """What a change has led to. Raises Unknown."""
+def committed(reply: list[Any]) -> Committed | Limited | Capped:
+    """What a change has led to that was no conflict. Raises Unknown."""
     match reply:
         case [b"committed", now, shadows, channels, again, spent, near]:
             return Committed(now, pairs(shadows), named(channels), again, Paid(tuple(spent), tuple(near)))
         case [b"capped", now, purse, first]:
             return Capped(now, purse, bool(first))
-        case [b"conflict", now, document]:
-            return Conflict(now, await read(verification, document))
         case [b"limited", now, counter, rule, wait, shadows]:
             return Limited(now, counter, rule, wait, pairs(shadows))
     raise Unknown
@@ -141,4 +138,4 @@ def pairs(flat: Sequence[int]) -> tuple[tuple[int, int], ...]:
 
 def named(channels: Sequence[bytes]) -> tuple[str, ...]:
     """Names, as text."""
-    return tuple(channel.decode() for channel in channels)
+    return tuple([channel.decode() for channel in channels])

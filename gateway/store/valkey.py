@@ -144,7 +144,10 @@ class Store:
 
     async def commit(self, change: Change) -> Committed | Conflict | Limited | Capped:
         """Write the change if nobody else did since it was read. Raises Unknown."""
-        return await committed(change.id, await self._steps.commit(change), self._reader.read)
+        reply = await self._steps.commit(change)
+        if reply[0] == b"conflict":
+            return Conflict(reply[1], await self._reader.read(change.id, reply[2]))
+        return committed(reply)
 
     async def read(self, verification: str) -> tuple[Stored, int]:
         """A verification and the store's time. Raises Unknown."""
