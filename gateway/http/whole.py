@@ -22,6 +22,7 @@ from gateway.http.problems import alone
 from gateway.http.room import Room
 
 _BROKEN_OFF = alone("internal_error")
+_CLOSE: Header = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,7 @@ class Whole(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._call:  # the rest of its body is still to come
-            call, self._call = self._call, None
-            self._hand_over()
-            super().on_body(call.body)
+            self._pass_on(self._call)
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -68,10 +67,14 @@ class Whole(HttpToolsProtocol):
             self._hand_over()
 
     def on_body(self, body: bytes) -> None:
-        if self._call:
-            self._call.body += body
-        else:
-            super().on_body(body)
+        if self._call and not self._call.body:
+            self._call.body = body
+            return
+        if (
+            self._call
+        ):  # in chunks, which may be thousands of a few bytes: uvicorn adds them up without copying each time
+            self._pass_on(self._call)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self._call and self._door:
@@ -95,6 +98,12 @@ class Whole(HttpToolsProtocol):
         if found is None or unusual or b"#" in query:
             return None
         return Call((path, query), found, self.headers, self.client, keep_alive=parser.should_keep_alive())
+
+    def _pass_on(self, call: Call) -> None:
+        """It goes uvicorn's way after all, with what has come of its body."""
+        self._call = None
+        self._hand_over()
+        super().on_body(call.body)
 
     def _hand_over(self) -> None:
         """What has come of a request goes uvicorn's way from its beginning."""
@@ -132,8 +141,12 @@ class Whole(HttpToolsProtocol):
             self.tasks.discard(call.task)
 
     def _whole(self, call: Call, response: Response, id_: str) -> bytes:
-        lines = response.lines if isinstance(response, Answer) else _lines(response.raw_headers)
-        close = b"" if call.keep_alive else b"connection: close\r\n"
+        if isinstance(response, Answer):
+            lines, last = response.lines, False
+        else:
+            lines, last = _lines(response.raw_headers), _CLOSE in response.raw_headers
+        close = b"" if call.keep_alive or last else b"%b: %b\r\n" % _CLOSE
+        call.keep_alive = call.keep_alive and not last
         status, default = STATUS_LINE[response.status_code], self._defaults()
         return b"%b%b%b%b%b\r\n%b\r\n%b" % (
             status,
