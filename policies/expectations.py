@@ -210,7 +210,7 @@ def _varied(question: Question, vary: tuple[str, ...], number: int) -> Question:
 def _neighbour(phone: Phone, number: int) -> Phone:
     """A number of the same prefix, so of the same country and, as far as anybody knows, of the same type."""
     last = (int(phone.e164[-4:]) + number) % 10_000
-    return phone._replace(e164=f"{phone.prefix}{last:04d}", place=last)
+    return replace(phone, e164=f"{phone.prefix}{last:04d}", place=last)
 
 
 def _other(email: Email, number: int) -> Email:

@@ -37,7 +37,8 @@ class NumberType(StrEnum):
     __hash__ = str.__hash__  # an enum's own is written in Python, and circumstances are looked up by this all the time
 
 
-class Phone(NamedTuple):
+@dataclass(frozen=True, slots=True)  # no named tuple: the log writes out what is in one, where this is text, masked
+class Phone:
     """A phone number, understood."""
 
     e164: str
