@@ -34,12 +34,13 @@ def of(country: str) -> tuple[str, ...]:
 
 
 def stretches(country: str, starts: time, ends: time, now: int, until: int) -> tuple[Stretch, ...]:
-    """When, from `now` up to `until`, it is between `starts` and `ends` (the next morning, if that is earlier) by the
-    clock of any zone of the country: in order, and apart from each other."""
+    """When it is between `starts` and `ends` (the next morning, if that is earlier) by the clock of any zone of the
+    country, of all that touches what is from `now` up to `until`: in order, and apart from each other. They are whole,
+    so that they are the same for whoever asks in the same night."""
     found: list[Stretch] = []
     day = now // 86_400_000
     days = {each for at in range(day, until // 86_400_000 + 1) for each in _nights(country, starts, ends, at)}
-    for begin, end in sorted((max(b, now), min(e, until)) for b, e in days if b < until and e > now):
+    for begin, end in sorted((b, e) for b, e in days if b < until and e > now):
         if found and begin <= found[-1][1]:
             found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:

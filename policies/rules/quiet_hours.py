@@ -63,7 +63,7 @@ def prepare(settings: QuietSettings, life: int) -> Quiet:
 
 
 def stretches(quiet: Quiet, question: Question) -> tuple[zones.Stretch, ...]:
-    """When it is quiet where the number is, as long as a code lives that is made now; none where nobody asks."""
+    """When it is quiet where the number is, of what a code meets that is made now; none where nobody asks."""
     if question.phone is None or question.now == 0 or not quiet.settings.channels:
         return ()
     return zones.stretches(question.phone.country, quiet.starts, quiet.ends, question.now, question.now + quiet.life)
@@ -77,7 +77,7 @@ def night(quiet: Quiet, question: Question, found: tuple[zones.Stretch, ...]) ->
         return "day"
     if found[0][0] > question.now:
         return "soon"
-    return "long" if found[0][1] == question.now + quiet.life else "night"
+    return "long" if found[0][1] >= question.now + quiet.life else "night"
 
 
 def marked(steps: tuple[Step, ...], silent: frozenset[str], found: tuple[zones.Stretch, ...]) -> tuple[Step, ...]:

@@ -69,7 +69,7 @@ def test_no_call_is_made_at_night_by_the_local_clock(at: str, kept: list[str]) -
 
 def test_a_step_takes_along_when_it_will_be_silent() -> None:
     decision = ask("2026-01-05T19:55")
-    assert decision.steps[1].quiet == ((ms("2026-01-05T20:00"), ms("2026-01-05T20:05")),)
+    assert decision.steps[1].quiet == ((ms("2026-01-05T20:00"), ms("2026-01-06T07:00")),)
     assert decision.steps[0].quiet == ()
     assert says(decision) == "it is night in DE, or will be soon"
 

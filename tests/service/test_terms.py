@@ -83,6 +83,19 @@ async def test_few_terms_serve_many(worlds: Worlds) -> None:
     assert len(terms) == 1
 
 
+async def test_a_night_has_terms_for_all_who_start_in_it(worlds: Worlds) -> None:
+    """When a step is silent is not counted from the moment of the start."""
+    world = worlds(policies=POLICIES)
+    world.clock.now = int(MORNING.timestamp() * 1000)
+    world.clock.forward(12 * 3_600 - 120)
+    for number in range(9):
+        begun = await world.begin(purpose="quiet", phone=f"+4474001234{number:02}", ip=f"203.0.113.{number}")
+        assert any(step.quiet for step in begun.verification.steps)
+        world.clock.forward(1)
+    terms = {key.rpartition(b":")[2] async for key in world.client.scan_iter(f"{world.prefix}:*:t:*")}
+    assert len(terms) == 1
+
+
 async def test_a_plan_that_knew_no_other_ways_is_caught(worlds: Worlds, monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug."""
     first: dict[Plan, Terms] = {}
