@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gateway.core.model import Status
@@ -51,7 +53,6 @@ async def test_a_conflict_and_a_claim_are_read_with_terms_too(shelf: Shelf) -> N
 
 
 async def test_terms_outlive_the_tombstone_of_whatever_ends_last(shelf: Shelf) -> None:
-    """Its end may come as late as its key goes, and keeps that for a tombstone more."""
     made = await started(shelf)
     assert made.keep > DAY
     await shelf.client.pexpire(place(shelf, made), 2 * made.keep - 1_000)  # as an hour later
@@ -59,6 +60,22 @@ async def test_terms_outlive_the_tombstone_of_whatever_ends_last(shelf: Shelf) -
     assert await shelf.client.pttl(place(shelf, last)) > 2 * made.keep
     await shelf.store.commit(change(last, 1, status=Status.EXPIRED))
     assert await shelf.client.pttl(f"{shelf.prefix}:{{7}}:v:{last.id}") < made.keep
+
+
+@pytest.mark.parametrize("end", ["checked", "canceled"])
+async def test_what_ends_under_longer_tombstones_goes_when_its_start_said(shelf: Shelf, end: str) -> None:
+    """Else it could not be read to its end, nor be found by whoever erases its destination."""
+    plain = creation()
+    trace = shelf.store.trace_key(7, "whom")
+    made = replace(plain, wants=plain.wants._replace(traces=(trace,)))
+    await shelf.store.create(made)
+    if end == "checked":
+        await shelf.store.check(guess(made, tombstone=31 * DAY))
+    else:
+        await shelf.store.commit(change(made, 1, status=Status.CANCELED)._replace(tombstone=31 * DAY))
+    listed = await shelf.client.pttl(trace)
+    assert 0 < await shelf.client.pttl(f"{shelf.prefix}:{{7}}:v:{made.id}") <= listed <= made.keep
+    assert listed < await shelf.client.pttl(place(shelf, made))
 
 
 async def test_terms_that_are_young_are_not_written_again(shelf: Shelf) -> None:

@@ -24,7 +24,7 @@ doc.T = args.token
 redis.call('SET', KEYS[1], cmsgpack.pack(doc), 'PX', args.keep)
 redis.call('ZADD', KEYS[2], now + args.lease, args.id)
 -- One copy in each shard, written by the step that needs it, so that no failover can keep a verification without it. It
--- outlives the verification, whose end may come as late as `keep` and leaves a tombstone for less than that again.
+-- outlives the verification by far, which is gone after `keep`, and is written anew once in that time.
 local terms = string.sub(KEYS[2], 1, -4) .. 't:' .. args.terms[1]
 if redis.call('PTTL', terms) < 2 * args.keep then redis.call('SET', terms, args.terms[2], 'PX', 3 * args.keep) end
 if args.idem then

@@ -25,10 +25,12 @@ local function save(key, doc)
 end
 
 -- The end of a verification: its secrets are erased, its timer disarmed, and what is left answers until the tombstone
--- is gone.
+-- is gone. That is never later than was promised at the start: what it is read with, and the lists by which it is erased,
+-- are kept for so long, and a configuration may have made tombstones longer since.
 local function finish(key, due, id, doc, status, tombstone)
+  local left = math.max(1, math.min(tombstone, redis.call('PTTL', key)))
   doc.s, doc.e, doc.h, doc.v = status, now, nil, doc.v + 1
-  redis.call('SET', key, cmsgpack.pack(doc), 'PX', tombstone)
+  redis.call('SET', key, cmsgpack.pack(doc), 'PX', left)
   redis.call('ZREM', due, id)
 end
 
