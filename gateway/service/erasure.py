@@ -16,7 +16,7 @@ from gateway.service.engine import Engine
 from gateway.service.requests import Destinations
 from gateway.service.setup import Setup
 from gateway.store.known import verification_of
-from gateway.store.steps import Unknown
+from gateway.store.steps import Lost, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,13 @@ class Erasure:
         return erased
 
     async def _ended(self, verification: str) -> bool:
-        """End it if it is pending, as a cancellation does, so that nothing more is sent and its timer is disarmed."""
+        """End it if it is pending, as a cancellation does, so that nothing more is sent and its timer is disarmed. Of
+        what can't be read any more nothing can be sent."""
         try:
             stored, _ = await self._setup.store.read(verification)
             if not stored.verification.pending:
                 return False
             turned = await self._engine.turn(stored, machine.Canceled())
-        except Unknown:
+        except (Unknown, Lost):
             return False
         return turned.stored.verification.status == "canceled"

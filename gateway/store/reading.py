@@ -5,9 +5,9 @@ from __future__ import annotations
 from gateway.store.document import Stored, opened, stored
 from gateway.store.layout import Layout, shard_or_unknown
 from gateway.store.link import Calls
+from gateway.store.steps import Lost
 from gateway.store.terms import Terms, unpack_terms
 from gateway.store.whole import Timed
-from gateway.store.wire import Fault
 
 _KEPT = 2_048
 """Terms, at about 3 kB each: as many as there are plans."""
@@ -31,8 +31,8 @@ class Reader:
         self._known[terms.name] = terms
 
     async def read(self, verification: str, data: bytes) -> Stored:
-        """Raises Unavailable, also for a verification whose terms the store has lost: it can be checked, and must not
-        be sent or told of as what it is not."""
+        """Raises Unavailable, and Lost for a verification whose terms the store has lost: it can be checked, and must
+        not be sent or told of as what it is not."""
         document = opened(data)
         name = document.body.terms
         return stored(verification, document, self._known.get(name) or await self._asked(verification, name))
@@ -46,5 +46,5 @@ class Reader:
     async def _found(self, key: str) -> bytes:
         packed: bytes | None = await self._calls.ask("GET", key)
         if packed is None:
-            raise Fault(f"{key} is lost")  # so that it counts as an error of the store, which an alert is about
+            raise Lost(f"terms: {key} is lost")  # so that it counts as an error of the store, which an alert is about
         return packed

@@ -18,6 +18,10 @@ class Unavailable(Exception):
     """The store did not answer, or refused: nothing may be assumed about what it did."""
 
 
+class Lost(Unavailable):
+    """The store has lost what a verification has in common with others: it can be checked, and not be read."""
+
+
 class Unconfirmed(Unavailable):
     """It was done, and too few replicas are known to have it, so that a failover may take it back. To be repeated with
     the same Idempotency-Key."""

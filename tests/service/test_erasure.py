@@ -84,6 +84,21 @@ async def test_nothing_is_sent_after_it_and_a_new_start_is_a_new_matter(world: W
     assert await gone(world, v.id)
 
 
+async def test_what_the_store_can_tell_only_a_part_of_any_more_is_erased_all_the_same(world: World) -> None:
+    v, ended = await world.start(), await world.start(phone=PHONE, email=EMAIL)
+    await world.check(ended, world.code(ended))
+    async for key in world.client.scan_iter(f"{world.prefix}:*:t:*"):
+        await world.client.delete(key)
+    world.store._reader._known.clear()
+    erased = await world.erasure.erase("shop", understood(PHONE, None))
+    assert (erased.verifications, erased.ended) == (2, 0)
+    assert await gone(world, v.id)
+    assert not [key for key in await kept(world) if b":v:" in key]
+    sent = len(world.sent)
+    await world.after(600)
+    assert len(world.sent) == sent
+
+
 async def test_other_destinations_and_other_apps_keep_what_is_theirs(world: World) -> None:
     other, bank = await world.start(phone=OTHER), await world.start(app="bank")
     await world.start()
