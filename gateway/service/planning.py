@@ -17,7 +17,7 @@ from policies.rules.limits import with_cooldown
 from policies.waits import Waits
 
 _KEPT = 2_048
-"""Plans, at about 5 kB each; each policy remembers fewer outlines."""
+"""Plans, at about 5 kB each, and a kB for each of its ways; each policy remembers fewer outlines."""
 _WAYS = 64
 """Of each plan. What was forgotten is worked out again."""
 _HOUR = 3_600_000
@@ -62,7 +62,8 @@ class Plan:
         if terms is None:
             if len(self.terms) >= _WAYS:
                 self.terms.clear()
-            terms = self.terms[ways] = terms_of(v)
+            made = terms_of(v)  # which orders of the same providers share, and they are of some kB
+            terms = self.terms[ways] = next((each for each in self.terms.values() if each.name == made.name), made)
         return terms
 
 

@@ -79,6 +79,9 @@ async def test_few_terms_serve_many(worlds: Worlds) -> None:
     world = worlds(policies=POLICIES)
     for number in range(30):
         await world.start(purpose="weighted", phone=f"+141555501{number:02}", ip=f"203.0.113.{number}")
+    (plan,) = world.verifications._plans._known.values()
+    assert len(plan.terms) > 1
+    assert len(set(map(id, plan.terms.values()))) == 1, "of plans a process has up to 2,048"
     terms = {key.rpartition(b":")[2] async for key in world.client.scan_iter(f"{world.prefix}:*:t:*")}
     assert len(terms) == 1
 
