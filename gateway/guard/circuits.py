@@ -84,7 +84,8 @@ class Circuits:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        for channel, _ in self._circuits:
+        # What was never told is not taken back: the next one may have opened while this one still ended its sends.
+        for channel in {of for (of, _), circuit in self._circuits.items() if circuit.told is not State.CLOSED}:
             self._metrics.breaker(self._provider, channel, State.CLOSED)
 
     def _tell(self, key: tuple[str, str], circuit: Circuit) -> None:

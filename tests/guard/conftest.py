@@ -36,7 +36,7 @@ class Bench:
         defaults = {
             "concurrency": 2,
             "timeout": 5.0,
-            "metrics": Metrics(self.registry, Labels(carriers={"one": ["sms", "voice"]}), "test"),
+            "metrics": how.get("metrics") or Metrics(self.registry, Labels(carriers={"one": ["sms", "voice"]}), "test"),
             "log": structlog.wrap_logger(self.captured, processors=[lambda _logger, _name, event: ((), event)]),
             "clock": lambda: self.now,
             "sleep": self.sleep,

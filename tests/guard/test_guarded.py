@@ -357,6 +357,15 @@ async def test_a_guard_that_is_closed_leaves_no_timer_and_no_open_breaker_to_its
     assert (guard._circuits._timers, bench.breaker()) == ({}, 0)
 
 
+async def test_a_sound_guard_that_is_closed_does_not_hide_that_its_successor_has_opened(bench: Bench) -> None:
+    """After a reload with a wrong secret the new one opens while the old one still waits for its last send."""
+    old = bench.guard()
+    assert await bench.send(old, FINE) == ["sent"]
+    await broken(bench, bench.guard(metrics=old._metrics))
+    await old.close()
+    assert bench.breaker() == 2
+
+
 # --- a vendor that stalls ---
 
 
