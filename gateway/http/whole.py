@@ -65,6 +65,7 @@ class Whole(HttpToolsProtocol):
         self._call = self._called()
         if self._call is None:
             self._hand_over()
+        self.headers = []  # what a trailer says behind the body is no header: whoever stands before us has not seen it
 
     def on_body(self, body: bytes) -> None:
         if self._call and not self._call.body:
@@ -102,7 +103,9 @@ class Whole(HttpToolsProtocol):
     def _pass_on(self, call: Call) -> None:
         """It goes uvicorn's way after all, with what has come of its body."""
         self._call = None
+        self.headers = call.scope["headers"]
         self._hand_over()
+        self.headers = []
         super().on_body(call.body)
 
     def _hand_over(self) -> None:

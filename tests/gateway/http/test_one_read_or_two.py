@@ -180,3 +180,16 @@ async def test_an_answer_that_overtakes_another_would_be_noticed(monkeypatch: py
     """A planted bug: a request that came before the last answer goes the short way as well."""
     monkeypatch.setattr(Whole, "_idle", True)
     assert await first()
+
+
+TRAILED = b"POST %s HTTP/1.1\r\nHost: x\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n%s0\r\n%s\r\n"
+
+
+@pytest.mark.parametrize("path", [b"/v1/verifications", b"/v1/verification%73"])
+@pytest.mark.parametrize("chunk", [b"", b"1\r\nx\r\n"])
+@pytest.mark.parametrize("cut", [0, 3, 60])
+async def test_a_trailer_is_no_header(path: bytes, chunk: bytes, cut: int) -> None:
+    """A proxy that sets a header, as X-Forwarded-For, may pass on what the caller wrote behind the body."""
+    with_it, without = (TRAILED % (path, chunk, trailer) for trailer in (b"X-A: c\r\nAuthorization: d\r\n", b""))
+    reads = [with_it[: len(with_it) - cut], with_it[len(with_it) - cut :]] if cut else [with_it]
+    assert await answers(reads, turns=1) == await answers([without])
