@@ -17,6 +17,7 @@ from gateway.store.steps import (
     Fired,
     Guessed,
     Limited,
+    Lost,
     Mismatch,
     Misshapen,
     Overlooked,
@@ -113,13 +114,18 @@ def committed(reply: list[Any]) -> Committed | Limited | Capped:
 
 
 async def claimed(replies: Sequence[list[Any]], read: Read) -> Claimed:
-    """What was claimed, from all the places where it was."""
+    """What was claimed, from all the places where it was. What could not be read since the store did not answer is left
+    to whoever claims it when its lease ends, as if this answer had been lost."""
     due, unread = [], []
     rows = [rows[i : i + 3] for *_, rows in replies for i in range(0, len(rows), 3)]
     for id_, score, document in rows:
         verification = id_.decode()
         try:
             due.append(Due(await read(verification, document), int(float(score))))
+        except Lost:
+            unread.append(verification)
+        except Unavailable:
+            continue
         except Exception:  # noqa: BLE001 - written by another version, or damaged: it must not hold up its neighbours
             unread.append(verification)
     nows, nexts, depths, orphans, _ = zip(*replies, strict=True)

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.model import Status
 from gateway.store.steps import Conflict, Creation, Unavailable
+from gateway.store.wire import Late
 from tests.store.drafts import DAY, Shelf, change, creation, guess
 from tests.store.test_round_trips import watching
 
@@ -129,6 +130,26 @@ async def test_what_has_lost_its_terms_holds_up_no_other_timer(shelf: Shelf) -> 
     claimed = await shelf.store.claim(LEASE, 10)
     assert [due.stored.verification.id for due in claimed.due] == [whole.id]
     assert claimed.unread == (made.id,), "it comes back when its lease ends"
+
+
+async def test_a_store_that_does_not_answer_makes_nothing_unreadable(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not damaged, and an operator need not look at it: its timer is due again when the lease ends."""
+    made = await started(shelf)
+    stranger(shelf)
+
+    async def away(*_: object) -> None:
+        raise Late("no answer in time")
+
+    shelf.clock.now += LEASE
+    with monkeypatch.context() as cut:
+        cut.setattr(shelf.store._reader, "_found", away)
+        claimed = await shelf.store.claim(LEASE, 10)
+    assert (claimed.due, claimed.unread) == ((), ())
+    shelf.clock.now += LEASE
+    (due,) = (await shelf.store.claim(LEASE, 10)).due
+    assert due.stored.verification.id == made.id
 
 
 async def test_terms_that_are_remembered_are_bounded(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
