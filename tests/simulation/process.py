@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gateway.service.engine import Engine
 from gateway.service.reports import Reports
 from gateway.service.setup import App, Setup
 from gateway.service.verifications import Verifications
+from gateway.store.link import Script
 from gateway.store.steps import Unavailable
 from gateway.store.valkey import Store
 from gateway.store.wire import Away, Fault, Late
 from gateway.worker import Worker
 from tests.simulation.plan import CARRIERS, SLOWEST, TARIFF
 from tests.simulation.vendor import Vendor
-from tests.simulation.wire import Direct
+from tests.simulation.wire import Direct, Wire
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -133,8 +134,10 @@ class FaultyStore(Store):
 
     def __init__(self, process: Process) -> None:
         world = process.world
-        super().__init__(Direct(world.lab.wire), prefix=PREFIX, clock=world.store_time, own=process.own_time)
+        calls = Distant(world.lab.wire, self._crossed)
+        super().__init__(calls, prefix=PREFIX, clock=world.store_time, own=process.own_time)
         self._process = process
+        self._names = {script.sha: name for name, script in self._scripts.items()}
         self._offset = world.store_time() - self.elapsed()  # its host's clock is right when it starts
 
     def now(self) -> int:
@@ -150,12 +153,30 @@ class FaultyStore(Store):
         return await super()._run(name, keys, args)
 
     async def _timed(self, name: str, call: Awaitable[Any]) -> Any:
-        return await super()._timed(name, self._crossed(name, call))
+        return await super()._timed(name, self._answered(name, call))
 
-    async def _crossed(self, name: str, call: Awaitable[Any]) -> Any:
+    async def _answered(self, name: str, call: Awaitable[Any]) -> Any:
         reply = await call
+        await self._process.cross("after", name, weight=WEIGHTS.get(name, 1))
+        return reply
+
+    async def _crossed(self, script: Script, reply: Any) -> None:
+        """What a script has done is done, whatever becomes of its answer."""
+        name = self._names[script.sha]
         took = name == "claim" and reply[4]
         await self._process.cross("after", name, weight=TAKEN if took else WEIGHTS.get(name, 1))
+
+
+class Distant(Direct):
+    """The way to the server, on which the answer of a script may be lost or late."""
+
+    def __init__(self, wire: Wire, crossed: Callable[[Script, Any], Awaitable[None]]) -> None:
+        super().__init__(wire)
+        self._crossed = crossed
+
+    async def run(self, script: Script, keys: Sequence[str], argument: bytes) -> Any:
+        reply = await super().run(script, keys, argument)
+        await self._crossed(script, reply)
         return reply
 
 
