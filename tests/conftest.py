@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.store import embedded
+from tests.support.installed import installed
 from tests.support.servers import running
 from tests.support.six import Six, six
 from tests.support.trio import Trio, trio
@@ -27,13 +26,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_server() -> Path:
     """Debian's Redis, which is about the oldest that is promised to do."""
-    found = shutil.which("redis-server")
-    if found is None:
-        reason = "redis-server is missing: install Debian's package redis-server"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return Path(found)
+    return Path(installed("redis-server", "redis-server"))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,12 @@
 """The files of deploy/, and Prometheus' own checker to hold them to."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.installed import installed
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,12 +20,7 @@ def root() -> Path:
 
 @pytest.fixture
 def promtool() -> Promtool:
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "promtool is missing: install Debian's package prometheus"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    found = installed("promtool", "prometheus")
 
     def run(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
