@@ -176,5 +176,5 @@ def test_whatever_happens_no_more_than_one_probe_is_out_and_a_pause_always_ends(
             out += [entry] if entry else []
         elif out:
             settle_oldest[letter](out.pop(0))
-        assert sum(entry.probe and entry.era == breaker._era for entry in out) <= 1
+        assert sum(entry.probe and entry.era == breaker._usual.era for entry in out) <= 1
         assert (breaker.state(now + TERMS.pause) is State.OPEN) is False

@@ -32,7 +32,9 @@ def within_the_caps(case: Case) -> Iterator[str]:
 
 
 def paid_before_it_goes_out(case: Case) -> Iterator[str]:
-    """Whatever goes out is in all of its purses by then, also when it goes out again."""
+    """Whatever goes out is in all of its purses by then, also when it goes out again. It stays there, unless the vendor
+    refuses what went out again."""
+    taken = Counter(event.ref for event in case.history.of("taken"))
     least: Counter[str] = Counter()
     seen: set[str] = set()
     for event in case.history.of("send"):
@@ -42,7 +44,10 @@ def paid_before_it_goes_out(case: Case) -> Iterator[str]:
             held = event.purses.get(purse.key, 0)
             if held < least[purse.key] + event.price:
                 yield f"{event.ref} went out with {held} in {purse.name}, not {least[purse.key] + event.price}"
-            least[purse.key] += event.price if event.ref in seen else min(event.price, _held(case, event))
+            if event.ref not in seen:
+                least[purse.key] += min(event.price, _held(case, event))
+            elif taken[event.ref] > 1:
+                least[purse.key] += event.price
         seen.add(event.ref)
 
 

@@ -59,7 +59,7 @@ def test_explain_tells_when_a_step_is_silent(config: Path) -> None:
     asked = ("explain", "--to", "+447400123456", "--config", str(config), "--json", "--at")
     steps = json.loads(run(*asked, "2026-01-05T20:55:00Z").output)["steps"]
     assert [(s["channel"], s.get("silent")) for s in steps if s["channel"] == "voice"] == [
-        ("voice", ["2026-01-05T21:00:00Z to 2026-01-05T21:05:00Z"])
+        ("voice", ["2026-01-05T21:00:00Z to 2026-01-06T08:00:00Z"])
     ]
     by_night = json.loads(run(*asked, "2026-01-05T23:00:00Z").output)
     assert "voice" not in {step["channel"] for step in by_night["steps"]}
